@@ -1,0 +1,29 @@
+"""Layers, heads and scores for Keras models that know what they do not know.
+
+Importing the package registers its classes with Keras, so that
+`keras.models.load_model` finds them, and changes nothing else.
+"""
+
+from keras_seqtools import heads
+from keras_seqtools import layers
+from keras_seqtools import losses
+from keras_seqtools import metrics
+from keras_seqtools import models
+from keras_seqtools import uncertainty
+from keras_seqtools.uncertainty.evaluate import evaluate_uncertainty
+from keras_seqtools.uncertainty.predict import predict_deterministic
+from keras_seqtools.uncertainty.predict import predict_uncertainty
+
+__version__ = "0.1.0"
+
+__all__ = [
+    "evaluate_uncertainty",
+    "heads",
+    "layers",
+    "losses",
+    "metrics",
+    "models",
+    "predict_deterministic",
+    "predict_uncertainty",
+    "uncertainty",
+]

@@ -1,0 +1,40 @@
+"""Checks of arguments, each with the same three-part message."""
+
+from collections.abc import Iterable
+from numbers import Integral
+from numbers import Real
+from typing import Any
+
+
+def invalid(name: str, expected: str, received: Any) -> ValueError:
+    """The error for a bad argument: what, what was expected, what came."""
+    return ValueError(
+        f"Invalid value for argument `{name}`. Expected {expected}. "
+        f"Received: {name}={received!r}"
+    )
+
+
+def check_positive_int(name: str, value: Any) -> int:
+    if isinstance(value, bool) or not isinstance(value, Integral) or value < 1:
+        raise invalid(name, "a positive integer", value)
+    return int(value)
+
+
+def check_rate(name: str, value: Any) -> float:
+    """A dropout rate. 1 is refused: nothing would be left to scale up."""
+    if (
+        isinstance(value, bool)
+        or not isinstance(value, Real)
+        or not 0.0 <= float(value) < 1.0
+    ):
+        raise invalid(name, "a number in [0, 1)", value)
+    return float(value)
+
+
+def check_fractions(name: str, values: Any) -> tuple[float, ...]:
+    """Quantiles or interval levels, strictly between 0 and 1."""
+    values = values if isinstance(values, Iterable) else (values,)
+    values = tuple(float(value) for value in values)
+    if not values or not all(0.0 < value < 1.0 for value in values):
+        raise invalid(name, "numbers strictly between 0 and 1", values)
+    return values

@@ -1,0 +1,223 @@
+"""A family of distributions, and all that one asks of its parameters."""
+
+from collections.abc import Callable
+from collections.abc import Mapping
+from typing import Any
+from typing import ClassVar
+
+import numpy as np
+from keras import ops
+
+from keras_seqtools._validation import check_fractions
+from keras_seqtools.heads._quantiles import invert_cdf
+
+
+class Family:
+    """What a head knows without its weights.
+
+    Everything here is a function of `y_pred`, the tensor of parameters that a
+    head emits; it may be a NumPy array from `predict`, and all of it works in
+    a compiled function too.
+    """
+
+    parameters: ClassVar[Mapping[str, Callable[[Any], Any]]] = {}
+    locations: ClassVar[tuple[str, ...]] = ()
+    scales: ClassVar[tuple[str, ...]] = ()
+    support: ClassVar[tuple[float, float]] = (-np.inf, np.inf)
+    discrete: ClassVar[bool] = False
+    units: int
+
+    @property
+    def possible_target(self) -> float:
+        """Some number inside the support, to stand for a target not there."""
+        lowest, highest = self.support
+        if self.discrete or lowest == -np.inf:
+            return max(lowest, 0.0)
+        return lowest + 1.0 if highest == np.inf else (lowest + highest) / 2
+
+    def make_distribution(self, **parameters: Any) -> Any:
+        """The TFP distribution with these parameters, each `(..., units)`."""
+        raise TypeError(
+            f"`{type(self).__name__}` must define `make_distribution`."
+        )
+
+    def split(self, y_pred: Any) -> dict[str, Any]:
+        """The parameters by name, each of shape `(..., units)`."""
+        y_pred = ops.convert_to_tensor(y_pred)
+        size = self.units * len(self.parameters)
+        if y_pred.shape[-1] != size:
+            raise ValueError(
+                f"`{type(self).__name__}(units={self.units})` emits {size} "
+                f"numbers per item ({', '.join(self.parameters)}). "
+                f"Received: y_pred of shape {tuple(y_pred.shape)}"
+            )
+        blocks = ops.split(y_pred, len(self.parameters), axis=-1)
+        return dict(zip(self.parameters, blocks, strict=True))
+
+    def distribution(self, y_pred: Any) -> Any:
+        """The `tfp.distributions` object, of batch shape `(..., units)`."""
+        return self.make_distribution(**self.split(y_pred))
+
+    def align(self, y: Any, y_pred: Any) -> Any:
+        """`y` as a tensor `(..., units)`, or a `ValueError` if it is not one.
+
+        With one unit the last axis of `y` may be missing. Nothing broadcasts.
+        """
+        y_pred = ops.convert_to_tensor(y_pred)
+        y = ops.cast(ops.convert_to_tensor(y), y_pred.dtype)
+        expected = (*y_pred.shape[:-1], self.units)
+        # Keras gives up a rank that varies between calls: then only the
+        # number of elements can be checked, when they are reshaped.
+        if y.shape.rank is not None:
+            shape = tuple(y.shape)
+            if self.units == 1 and len(shape) == len(expected) - 1:
+                shape = (*shape, 1)
+            if len(shape) != len(expected) or any(
+                None not in sizes and len(set(sizes)) > 1
+                for sizes in zip(shape, expected, strict=True)
+            ):
+                raise ValueError(
+                    f"`{type(self).__name__}(units={self.units})` expects "
+                    f"targets of shape {expected}. "
+                    f"Received: shape {tuple(y.shape)}"
+                )
+        return ops.reshape(y, (*ops.shape(y_pred)[:-1], self.units))
+
+    def log_prob(self, y: Any, y_pred: Any) -> Any:
+        """Log-probability of targets `y`, in nats, `(..., units)`.
+
+        NaN, never a plausible number, for a target outside the support.
+        """
+        y = self.align(y, y_pred)
+        log_prob = self.distribution(y_pred).log_prob(y)
+        return ops.where(self._is_possible(y), log_prob, np.nan)
+
+    def cdf(self, y: Any, y_pred: Any) -> Any:
+        """P(Y <= y), `(..., units)`."""
+        return self._cdf(self.align(y, y_pred), self.distribution(y_pred))
+
+    def mean(self, y_pred: Any) -> Any:
+        """Mean, `(..., units)`."""
+        return self.distribution(y_pred).mean()
+
+    def variance(self, y_pred: Any) -> Any:
+        """Variance, `(..., units)`."""
+        return self.distribution(y_pred).variance()
+
+    def stddev(self, y_pred: Any) -> Any:
+        """Standard deviation, `(..., units)`."""
+        return ops.sqrt(self.variance(y_pred))
+
+    def mode(self, y_pred: Any) -> Any:
+        """Mode, `(..., units)`."""
+        return self.distribution(y_pred).mode()
+
+    def quantile(self, y_pred: Any, q: Any) -> Any:
+        """The smallest y with P(Y <= y) >= q, `(len(q), ..., units)`.
+
+        `q` is a number or a sequence of them. Exact for discrete families.
+        """
+        return self.mixture_quantile(ops.expand_dims(y_pred, 0), q)
+
+    def interval(self, y_pred: Any, level: float) -> tuple[Any, Any]:
+        """Ends of the central interval that holds Y with probability level."""
+        (level,) = check_fractions("level", level)
+        ends = self.quantile(y_pred, ((1.0 - level) / 2.0, (1.0 + level) / 2.0))
+        return ends[0], ends[1]
+
+    def prob_below(self, y_pred: Any, threshold: float) -> Any:
+        """P(Y < threshold), `(..., units)`."""
+        # A discrete Y below 3 is at most 2; a continuous one is never 3.
+        last = np.ceil(threshold) - 1.0 if self.discrete else threshold
+        return self._cdf(last, self.distribution(y_pred))
+
+    def prob_above(self, y_pred: Any, threshold: float) -> Any:
+        """P(Y > threshold), `(..., units)`."""
+        return 1.0 - self._cdf(threshold, self.distribution(y_pred))
+
+    def sample(self, y_pred: Any, n: int, seed: Any = None) -> Any:
+        """`n` draws of Y, `(n, ..., units)`; the same for the same seed."""
+        if isinstance(seed, int):
+            seed = (0, seed)  # TFP's form of a seed without hidden state
+        return self.distribution(y_pred).sample(n, seed=seed)
+
+    def mixture_quantile(self, y_pred: Any, q: Any) -> Any:
+        """Quantiles of the equal mixture over the first axis of `y_pred`.
+
+        For `y_pred` of shape `(num_samples, ..., units * n_parameters)` the
+        result has shape `(len(q), ..., units)`.
+        """
+        y_pred = ops.convert_to_tensor(y_pred)
+        components = self.distribution(ops.cast(y_pred, "float64"))
+        mean, variance = components.mean(), components.variance()
+        # Where a family has no moments, any place and any scale will do.
+        mean = ops.where(ops.isfinite(mean), mean, 0.0)
+        usable = ops.isfinite(variance) & (variance > 0.0)
+        variance = ops.where(usable, variance, 1.0)
+        total = ops.mean(variance, axis=0) + ops.var(mean, axis=0)
+        quantiles = invert_cdf(
+            lambda y: ops.mean(self._cdf(y[:, None], components), axis=1),
+            check_fractions("q", q),
+            center=ops.mean(mean, axis=0),
+            width=3.0 * ops.sqrt(total),
+            resolution=1e-4 * ops.sqrt(ops.min(variance, axis=0)),
+            support=self.support,
+            discrete=self.discrete,
+        )
+        return ops.cast(quantiles, y_pred.dtype)
+
+    def validate(self, y: Any) -> None:
+        """Raises a `ValueError` that names the first target that cannot be.
+
+        Targets are finite, lie in the support, are integers for a discrete
+        family, and with several units have them on the last axis.
+        """
+        y, name = np.asarray(y), type(self).__name__
+        if self.units > 1 and (y.ndim < 2 or y.shape[-1] != self.units):
+            raise ValueError(
+                f"`{name}` expects targets of shape (..., {self.units}). "
+                f"Received: shape {y.shape}"
+            )
+        with np.errstate(invalid="ignore"):
+            possible = np.asarray(self._is_possible(y))
+        if not possible.all():
+            first = tuple(int(i) for i in np.argwhere(~possible)[0])
+            kind = "integers" if self.discrete else "numbers"
+            raise ValueError(
+                f"`{name}` expects finite {kind} as targets, between "
+                f"{self.support[0]:g} and {self.support[1]:g}. "
+                f"Received: y[{', '.join(map(str, first))}] = {y[first]}"
+            )
+
+    def mark(self, y_pred: Any) -> Any:
+        """`y_pred` itself, marked as the output of this family."""
+        y_pred._keras_seqtools_family = type(self).__name__
+        return y_pred
+
+    def check_mark(self, y_pred: Any) -> None:
+        """Raises a `ValueError` if another family is known to have emitted it.
+
+        The parameters of two families can have equal shapes, and then only
+        nonsense would tell that a loss belongs to another head.
+        """
+        name = type(self).__name__
+        emitted_by = getattr(y_pred, "_keras_seqtools_family", name)
+        if emitted_by != name:
+            raise ValueError(
+                f"The model ends in a `{emitted_by}`, but what should read "
+                f"its output was made with a `{name}`."
+            )
+
+    def _is_possible(self, y: Any) -> Any:
+        lowest, highest = self.support
+        if self.discrete:
+            return (y >= lowest) & (y <= highest) & (y % 1 == 0)
+        return (y > lowest) & (y < highest)
+
+    def _cdf(self, y: Any, distribution: Any) -> Any:
+        """TFP's cdf, made right between integers and outside the support."""
+        y = ops.cast(y, distribution.dtype)
+        if self.discrete:
+            y = ops.floor(y)
+        inside = ops.clip(y, *self.support)
+        return ops.where(y < self.support[0], 0.0, distribution.cdf(inside))

@@ -1,0 +1,221 @@
+"""The layer that turns features into the parameters of a distribution."""
+
+from typing import Any
+
+import keras
+import numpy as np
+from keras import ops
+
+from keras_seqtools._validation import check_positive_int
+from keras_seqtools._validation import invalid
+from keras_seqtools.heads._family import Family
+
+
+class DistributionHead(Family, keras.layers.Layer):
+    """Dense projection to the parameters of a distribution of the target.
+
+    The base of all heads. It emits one tensor: the named parameters, already
+    valid and in the target's own units, so `model.predict` of a model with a
+    `NormalHead` returns `loc` and `scale`. What one asks of the distribution
+    is a method that takes that tensor as `y_pred`: `mean`, `variance`,
+    `stddev`, `mode`, `log_prob`, `cdf`, `quantile`, `interval`, `prob_below`,
+    `prob_above`, `sample`, and `distribution` for the TFP object itself.
+
+    It computes in float32 under every dtype policy: likelihoods in float16
+    are not worth having. A mask of the input passes through unchanged.
+    Training and inference do not differ.
+
+    A new family names its parameters with their links, in the order of the
+    output, and builds the distribution from them. `locations` and `scales`
+    list the parameters that a shift and a rescaling of the target touch,
+    `support` bounds the targets (open for continuous families, closed for
+    discrete ones) and `discrete` says that they are integers.
+
+    Args:
+        units: Positive integer. Number of targets. Defaults to `1`.
+        offset: Boolean. Whether the head takes a second input, known
+            beforehand, that is added to its location: with the last value of
+            a series it predicts the change and reports the level. Only for
+            families with a location. Defaults to `False`.
+        **kwargs: Arguments of `keras.layers.Layer`, such as `name`.
+
+    Input shape:
+        `(..., features)`; with `offset` a list of that and `(..., units)`.
+
+    Output shape:
+        `(..., units * number_of_parameters)`: the `units` values of the first
+        parameter, then those of the second, and so on.
+
+    Example:
+
+    >>> from tensorflow_probability import distributions as tfd
+    >>> @keras.saving.register_keras_serializable(package="my_package")
+    ... class WeibullHead(kst.heads.DistributionHead):
+    ...     parameters = {
+    ...         "concentration": kst.heads.links.positive,
+    ...         "scale": kst.heads.links.positive,
+    ...     }
+    ...     support = (0.0, np.inf)
+    ...
+    ...     def make_distribution(self, concentration, scale):
+    ...         return tfd.Weibull(concentration, scale)
+    >>> head = WeibullHead()
+    >>> y_pred = head(np.zeros((1, 3), "float32"))
+    >>> round(float(head.quantile(y_pred, 0.5)[0, 0, 0]), 3)
+    0.408
+    """
+
+    def __init__(
+        self, units: int = 1, offset: bool = False, **kwargs: Any
+    ) -> None:
+        super().__init__(**{"dtype": "float32", **kwargs})
+        if self.dtype_policy.name != "float32":
+            raise invalid("dtype", "'float32'", self.dtype_policy.name)
+        if offset and not self.locations:
+            raise ValueError(
+                f"`{type(self).__name__}` has no location to which an offset "
+                f"could be added. Received: offset={offset!r}"
+            )
+        self.units = check_positive_int("units", units)
+        self.offset = offset
+        self.supports_masking = True
+
+    def build(self, input_shape: Any) -> None:
+        features = self._features_shape(input_shape)
+        size = self.units * len(self.parameters)
+        self.kernel = self.add_weight(name="kernel", shape=(features[-1], size))
+        self.bias = self.add_weight(
+            name="bias", shape=(size,), initializer="zeros"
+        )
+        # Data, not parameters: saved with the model, unknown to the loss.
+        self.target_shift = self.add_weight(
+            name="target_shift",
+            shape=(self.units,),
+            initializer="zeros",
+            trainable=False,
+        )
+        self.target_scale = self.add_weight(
+            name="target_scale",
+            shape=(self.units,),
+            initializer="ones",
+            trainable=False,
+        )
+        self.built = True
+
+    def call(self, inputs: Any) -> Any:
+        features, offset = inputs if self.offset else (inputs, 0.0)
+        raw = ops.matmul(features, self.kernel) + self.bias
+        return self.mark(self._emit(raw, offset))
+
+    def compute_mask(self, inputs: Any, mask: Any = None) -> Any:
+        return mask[0] if self.offset and mask is not None else mask
+
+    def compute_output_shape(self, input_shape: Any) -> tuple[int | None, ...]:
+        features = self._features_shape(input_shape)
+        return (*features[:-1], self.units * len(self.parameters))
+
+    def get_config(self) -> dict[str, Any]:
+        return {
+            **super().get_config(),
+            "units": self.units,
+            "offset": self.offset,
+        }
+
+    def adapt(self, y: Any, offset: Any = None) -> None:
+        """Starts the head at the marginal distribution of targets `y`.
+
+        Takes the scale of the target, and for families with a location its
+        shift, from standard deviation and mean, and sets the bias to the
+        maximum-likelihood fit of `y` by a constant: where all features are
+        zero, the untrained head predicts the marginal. All of it is saved
+        with the model. To be called before `fit`, once the model is built.
+
+        Args:
+            y: Training targets `(..., units)`, all of them valid; see
+                `validate`.
+            offset: With `offset=True`, the second input for the same rows,
+                one value per target. Defaults to `None`.
+        """
+        name = type(self).__name__
+        if not self.built:
+            raise ValueError(
+                f"`{name}.adapt` needs a built head: call it once the model "
+                "it belongs to has been built."
+            )
+        if (offset is not None) != self.offset:
+            raise ValueError(
+                f"`adapt` of `{name}(offset={self.offset})` was called "
+                f"{'without' if offset is None else 'with'} an offset."
+            )
+        self.validate(y)
+        y = np.asarray(y, "float64").reshape(-1, self.units)
+        offset = np.zeros_like(y) if offset is None else np.asarray(offset)
+        if offset.size != y.size:
+            raise ValueError(
+                "`adapt` expects one offset per target. Received: "
+                f"{offset.size} offsets for {y.size} targets"
+            )
+        offset = offset.reshape(y.shape)
+        shift, scale = (y - offset).mean(0), (y - offset).std(0)
+        if self.scales and not (np.isfinite(scale) & (scale > 0.0)).all():
+            raise ValueError(
+                "`adapt` expects targets that vary. Received: targets with "
+                f"standard deviation {scale}"
+            )
+        if self.locations:
+            self.target_shift.assign(shift)
+        if self.scales:
+            self.target_scale.assign(scale)
+        self._fit_bias(y.astype("float32"), offset.astype("float32"))
+
+    def _fit_bias(self, y: Any, offset: Any) -> None:
+        import tensorflow_probability as tfp
+
+        def negative_log_likelihood(bias: Any) -> Any:
+            raw = ops.broadcast_to(bias, (len(y), *bias.shape))
+            return -ops.mean(self.log_prob(y, self._emit(raw, offset)))
+
+        fit = tfp.optimizer.lbfgs_minimize(
+            lambda bias: tfp.math.value_and_gradient(
+                negative_log_likelihood, bias
+            ),
+            initial_position=ops.zeros(self.bias.shape),
+            tolerance=1e-5,
+            max_iterations=200,
+        )
+        self.bias.assign(fit.position)
+
+    def _emit(self, raw: Any, offset: Any) -> Any:
+        values = []
+        blocks = ops.split(raw, len(self.parameters), axis=-1)
+        links = self.parameters.items()
+        for (name, link), block in zip(links, blocks, strict=True):
+            value = link(block)
+            if name in self.scales:
+                value = value * self.target_scale
+            if name in self.locations:
+                value = value + self.target_shift + offset
+            values.append(value)
+        return ops.concatenate(values, axis=-1)
+
+    def _features_shape(self, input_shape: Any) -> Any:
+        """The shape of the features, once the inputs are what they must be."""
+        if not self.offset:
+            return input_shape
+        shapes = [
+            tuple(shape) if isinstance(shape, (tuple, list)) else shape
+            for shape in input_shape
+        ]
+        if len(shapes) != 2 or not all(isinstance(s, tuple) for s in shapes):
+            raise ValueError(
+                f"`{type(self).__name__}(offset=True)` takes two inputs, "
+                "[features, offset], so it cannot stand in a Sequential "
+                f"model. Received: input of shape {tuple(input_shape)}"
+            )
+        features, offset = shapes
+        if (*features[:-1], self.units) != offset:
+            raise ValueError(
+                f"`{type(self).__name__}` expects an offset of shape "
+                f"{(*features[:-1], self.units)}. Received: shape {offset}"
+            )
+        return features

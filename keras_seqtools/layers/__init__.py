@@ -1,0 +1,17 @@
+"""Layers: always-on dropout, layer-normalised recurrence, causal tools."""
+
+from keras_seqtools.layers.causal_slice import CausalSlice
+from keras_seqtools.layers.layer_norm_gru import LayerNormGRU
+from keras_seqtools.layers.layer_norm_gru_cell import LayerNormGRUCell
+from keras_seqtools.layers.mc_dropout import MCDropout
+from keras_seqtools.layers.mc_dropout import MCGaussianDropout
+from keras_seqtools.layers.mc_dropout import MCSpatialDropout1D
+
+__all__ = [
+    "CausalSlice",
+    "LayerNormGRU",
+    "LayerNormGRUCell",
+    "MCDropout",
+    "MCGaussianDropout",
+    "MCSpatialDropout1D",
+]

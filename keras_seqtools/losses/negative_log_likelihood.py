@@ -1,0 +1,125 @@
+"""Negative log-likelihood under the distribution of a head."""
+
+from typing import Any
+
+import keras
+from keras import ops
+
+from keras_seqtools._keras_internals import get_mask
+from keras_seqtools.heads import DistributionHead
+from keras_seqtools.heads._held import serialize
+from keras_seqtools.heads._held import unbuilt_copy
+
+
+@keras.saving.register_keras_serializable(package="keras_seqtools")
+class NegativeLogLikelihood(keras.losses.Loss):
+    """`-log p(y)` under a head's distribution, summed over units, in nats.
+
+    Being a density in the target's own units it can be negative, and it
+    shifts by `log(c)` when the target is multiplied by `c`.
+
+    What a mask hides, or a sample weight of 0, has no influence whatever: such
+    a target may be NaN or anything else, and changes no bit of the loss or of
+    a gradient. As in Keras the sum is divided by the number of items that the
+    mask leaves. Any other NaN target makes the loss NaN, unless `ignore_nan`;
+    so does one outside the support of the family.
+
+    Args:
+        head: The `keras_seqtools.heads.DistributionHead` that emits `y_pred`.
+            The loss keeps a copy of what it is, not the head. It refuses the
+            output of a head of another family.
+        ignore_nan: Boolean. Whether a target that is NaN counts as missing,
+            as if masked: an item is left out if any of its units is.
+            Defaults to `False`.
+        reduction: As in `keras.losses.Loss`. Defaults to
+            `"sum_over_batch_size"`.
+        name: Name of the loss. Defaults to `"negative_log_likelihood"`.
+        **kwargs: Arguments of `keras.losses.Loss`.
+
+    Call arguments:
+        y_true: `(..., units)`; with one unit the last axis may be missing.
+            Other shapes raise a `ValueError`: nothing broadcasts.
+        y_pred: `(..., units * n_parameters)`, the output of the head.
+        sample_weight: `(batch,)`, one a row, or `(batch, time)`, one an item;
+            either may have a last axis of size 1. With `batch == time`, a
+            weight of shape `(batch,)` is one a row.
+
+    Example:
+
+    >>> head = kst.heads.NormalHead()
+    >>> loss = kst.losses.NegativeLogLikelihood(head)
+    >>> y_pred = np.array([[0.0, 1.0]], "float32")  # loc, scale
+    >>> round(float(loss(np.array([[0.0]]), y_pred)), 4)  # log(2 * pi) / 2
+    0.9189
+    """
+
+    def __init__(
+        self,
+        head: DistributionHead,
+        ignore_nan: bool = False,
+        reduction: str | None = "sum_over_batch_size",
+        name: str = "negative_log_likelihood",
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(name=name, reduction=reduction, **kwargs)
+        self.head = unbuilt_copy(head)
+        self.ignore_nan = ignore_nan
+
+    def __call__(
+        self, y_true: Any, y_pred: Any, sample_weight: Any = None
+    ) -> Any:
+        self.head.check_mark(y_pred)
+        mask = get_mask(y_pred)
+        y_pred = ops.convert_to_tensor(y_pred, self.dtype)
+        y_true = ops.cast(self.head.align(y_true, y_pred), self.dtype)
+        items = ops.ones_like(y_pred[..., 0])
+        counted = items if mask is None else items * _align(mask, items)
+        if self.ignore_nan:
+            counted *= ops.cast(
+                ops.all(ops.logical_not(ops.isnan(y_true)), axis=-1), self.dtype
+            )
+        weight = counted
+        if sample_weight is not None:
+            weight = counted * _align(sample_weight, items)
+        # Before the mathematics: 0 * inf is NaN, and so is its gradient.
+        hidden = ops.expand_dims(ops.equal(weight, 0.0), -1)
+        y_true = ops.where(hidden, self.head.possible_target, y_true)
+        if self.reduction in ("sum_over_batch_size", "mean"):
+            weight *= ops.divide_no_nan(ops.sum(items), ops.sum(counted))
+        # Keras multiplies by the weight and reduces; a new tensor carries no
+        # mask, which would be applied a second time.
+        return super().__call__(y_true, y_pred + 0.0, sample_weight=weight)
+
+    def call(self, y_true: Any, y_pred: Any) -> Any:
+        return -ops.sum(self.head.log_prob(y_true, y_pred), axis=-1)
+
+    def get_config(self) -> dict[str, Any]:
+        return {
+            **super().get_config(),
+            "head": serialize(self.head),
+            "ignore_nan": self.ignore_nan,
+        }
+
+    @classmethod
+    def from_config(cls, config: dict[str, Any]) -> "NegativeLogLikelihood":
+        head = keras.saving.deserialize_keras_object(config["head"])
+        return cls(**{**config, "head": head})
+
+
+def _align(weight: Any, items: Any) -> Any:
+    """A weight per row or per item, broadcast to the shape of the items."""
+    weight = ops.cast(ops.convert_to_tensor(weight), items.dtype)
+    rank = len(items.shape)
+    if len(weight.shape) == rank + 1 and weight.shape[-1] == 1:
+        weight = ops.squeeze(weight, -1)
+    if len(weight.shape) > rank or any(
+        None not in sizes and sizes[0] not in (1, sizes[1])
+        for sizes in zip(weight.shape, items.shape, strict=False)
+    ):
+        raise ValueError(
+            "Expected a mask or sample weight of shape (batch,) or "
+            f"{tuple(items.shape)}. Received: shape {tuple(weight.shape)}"
+        )
+    # From the left: the weights of rows are not those of time steps.
+    missing = (1,) * (rank - len(weight.shape))
+    return items * ops.reshape(weight, (*ops.shape(weight), *missing))

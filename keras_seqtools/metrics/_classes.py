@@ -1,0 +1,93 @@
+"""Labels and probabilities of classes, in the forms that users hold them."""
+
+from typing import Any
+
+import numpy as np
+
+from keras_seqtools._validation import invalid
+from keras_seqtools.metrics._weights import same_shape
+
+# What rounding may add to a softmax.
+SLACK = 1e-6
+
+_MODES = ("auto", "binary", "top_label", "classwise")
+
+
+def check_mode(mode: Any) -> str:
+    if mode not in _MODES:
+        raise invalid("mode", f"one of {_MODES}", mode)
+    return str(mode)
+
+
+def mode_for(mode: str, classes: int) -> str:
+    """The mode that `"auto"` stands for, and whether it fits at all."""
+    if mode == "auto":
+        return "binary" if classes == 1 else "top_label"
+    if (mode == "binary") != (classes == 1):
+        raise ValueError(
+            f"The last axis of the predictions does not fit mode={mode!r}. "
+            "Expected one probability for `binary`, two or more otherwise. "
+            f"Received: {classes}"
+        )
+    return mode
+
+
+def align_labels(y_true: Any, y_prob: Any) -> tuple[Any, Any]:
+    """Labels and probabilities, arrays or tensors, in shapes that fit.
+
+    The probabilities are `(..., classes)`. The labels have that shape if they
+    are one-hot or there is one class, else that shape without its last axis.
+    """
+    if len(y_prob.shape) == 1:
+        y_prob = y_prob[:, None]
+    *items, classes = y_prob.shape
+    labels = y_true
+    if len(labels.shape) > len(items) and labels.shape[-1] == 1:
+        labels = labels[..., 0]
+    if same_shape(labels.shape, items):
+        return labels[..., None] if classes == 1 else labels, y_prob
+    # A last axis of unknown size might be 1, and be broadcast.
+    if same_shape(y_true.shape, y_prob.shape) and y_true.shape[-1] == classes:
+        return y_true, y_prob
+    raise ValueError(
+        "`y_true` must hold one label, or one one-hot row, for each item. "
+        f"Expected the shape {tuple(items)} or {tuple(y_prob.shape)}. "
+        f"Received: y_true of shape {tuple(y_true.shape)}"
+    )
+
+
+def checked_probabilities(values: np.ndarray, from_logits: bool) -> np.ndarray:
+    """Probabilities `(items, classes)` in their own precision, or float32.
+
+    Logits are those of a sigmoid if there is one class, else of a softmax.
+    """
+    p = values.astype(np.result_type(values, np.float32), copy=False)
+    if from_logits and p.shape[-1] == 1:
+        p = 0.5 + 0.5 * np.tanh(0.5 * p)  # exp would overflow
+    elif from_logits:
+        p = np.exp(p - p.max(axis=-1, keepdims=True))
+        p /= p.sum(axis=-1, keepdims=True)
+    # Written so that a NaN, which compares false, is refused.
+    if not (p.min(initial=0.0) >= -SLACK and p.max(initial=0.0) <= 1 + SLACK):
+        raise ValueError(
+            "Predictions that count must be probabilities, or logits with "
+            "`from_logits=True`. Expected values in [0, 1]. "
+            f"Received: values from {p.min()} to {p.max()}"
+        )
+    return p
+
+
+def checked_one_hot(labels: np.ndarray, classes: int) -> np.ndarray:
+    """The labels as `(items, classes)` zeros and ones."""
+    hits = labels
+    if hits.ndim == 1:
+        hits = hits[:, None] == np.arange(classes)
+    if not np.isin(hits, (0, 1)).all() or (
+        classes > 1 and (hits.sum(axis=-1) != 1).any()
+    ):
+        raise ValueError(
+            "Labels that count must be classes. Expected integers from 0 to "
+            f"{max(classes, 2) - 1}, or one-hot rows. "
+            f"Received: y_true={labels!r}"
+        )
+    return hits

@@ -1,0 +1,124 @@
+"""Drop-in Keras models with one method more."""
+
+from typing import Any
+
+import keras
+
+from keras_seqtools.uncertainty.predict import predict_uncertainty
+from keras_seqtools.uncertainty.results import ClassificationUncertainty
+from keras_seqtools.uncertainty.results import RegressionUncertainty
+
+
+class _PredictsUncertainty:
+    def predict_uncertainty(
+        self, x: Any, **options: Any
+    ) -> ClassificationUncertainty | RegressionUncertainty:
+        """Predictions for `x`, and how sure the model is of each.
+
+        Takes the options of `keras_seqtools.predict_uncertainty`.
+        """
+        return predict_uncertainty(self, x, **options)
+
+
+@keras.saving.register_keras_serializable(package="keras_seqtools")
+class UncertaintyModel(_PredictsUncertainty, keras.Model):
+    """A `keras.Model` with the method `predict_uncertainty`.
+
+    In all else it is a `keras.Model`: functional, as in the example, or a
+    base to subclass. `keras.models.clone_model` keeps everything but the
+    class; `keras_seqtools.predict_uncertainty` takes any model.
+
+    Args:
+        inputs: As in `keras.Model`.
+        outputs: As in `keras.Model`.
+        **kwargs: As in `keras.Model`.
+
+    Example:
+
+    >>> x = keras.Input((4,))
+    >>> h = keras.layers.Dropout(0.2)(x)
+    >>> model = kst.models.UncertaintyModel(x, kst.heads.NormalHead()(h))
+    >>> u = model.predict_uncertainty(np.ones((3, 4)), seed=1, verbose=0)
+    >>> u.epistemic_std.shape
+    (3, 1)
+    """
+
+
+@keras.saving.register_keras_serializable(package="keras_seqtools")
+class UncertaintySequential(_PredictsUncertainty, keras.Sequential):
+    """A `keras.Sequential` with the method `predict_uncertainty`.
+
+    In all else it is a `keras.Sequential`. `keras.models.clone_model` keeps
+    everything but the class; `keras_seqtools.predict_uncertainty` takes any
+    model.
+
+    Args:
+        layers: As in `keras.Sequential`.
+        **kwargs: As in `keras.Sequential`.
+
+    Example:
+
+    >>> model = kst.models.UncertaintySequential(
+    ...     [
+    ...         keras.Input((4,)),
+    ...         kst.layers.MCDropout(0.2),
+    ...         kst.heads.NormalHead(),
+    ...     ]
+    ... )
+    >>> u = model.predict_uncertainty(np.ones((3, 4)), seed=1, verbose=0)
+    >>> u.epistemic_std.shape
+    (3, 1)
+    """
+
+
+class _WithUncertainty:
+    """The model itself, to all who ask, with one method more."""
+
+    def __init__(self, model: keras.Model) -> None:
+        object.__setattr__(self, "_model", model)
+
+    def predict_uncertainty(
+        self, x: Any, **options: Any
+    ) -> ClassificationUncertainty | RegressionUncertainty:
+        return predict_uncertainty(self._model, x, **options)
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        return self._model(*args, **kwargs)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(object.__getattribute__(self, "_model"), name)
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        setattr(self._model, name, value)
+
+    def __repr__(self) -> str:
+        return f"with_uncertainty({self._model!r})"
+
+
+def with_uncertainty(model: keras.Model) -> Any:
+    """Any model that exists, with the method `predict_uncertainty`.
+
+    What is returned stands for the model: every attribute is the model's,
+    read or set, so it can be compiled, fitted and saved through it. Nothing
+    is copied, and the model is not changed.
+
+    Args:
+        model: A `keras.Model`.
+
+    Example:
+
+    >>> model = keras.Sequential(
+    ...     [
+    ...         keras.Input((4,)),
+    ...         keras.layers.Dropout(0.2),
+    ...         keras.layers.Dense(1),
+    ...     ]
+    ... )
+    >>> model = kst.models.with_uncertainty(model)
+    >>> u = model.predict_uncertainty(np.ones((3, 4)), seed=1, verbose=0)
+    >>> u.mean.shape
+    (3, 1)
+    """
+    if not isinstance(model, keras.Model):
+        raise TypeError(f"Expected a `keras.Model`. Received: {model!r}")
+    return _WithUncertainty(model)

@@ -1,0 +1,52 @@
+"""What must hold before a model is run many times."""
+
+import secrets
+from typing import Any
+
+import keras
+import numpy as np
+
+from keras_seqtools._validation import check_positive_int
+from keras_seqtools._validation import invalid
+from keras_seqtools.heads import DistributionHead
+from keras_seqtools.uncertainty._stochastic_layers import stochastic_layers
+
+
+def check_seed(seed: int | None) -> int:
+    if seed is None:
+        return secrets.randbits(31)
+    if not isinstance(seed, int | np.integer) or not 0 <= seed < 2**62:
+        raise invalid("seed", "an integer of at least 0", seed)
+    return int(seed)
+
+
+def check_built(model: Any) -> None:
+    if not isinstance(model, keras.Model):
+        raise TypeError(f"Expected a `keras.Model`. Received: {model!r}")
+    if not model.built:
+        raise ValueError(
+            f"`{model.name}` has no weights yet. Call it on data, or give it "
+            "a `keras.Input`, before asking for its uncertainty."
+        )
+
+
+def passes(
+    model: keras.Model, family: Any, num_samples: int
+) -> tuple[dict[Any, dict[str, float]], int]:
+    """The random layers of a model, and how many passes they are worth."""
+    check_positive_int("num_samples", num_samples)
+    random = stochastic_layers(model)
+    if random:
+        return random, num_samples
+    if isinstance(family, DistributionHead):
+        return random, 1
+    layers = ", ".join(
+        f"{layer.name} ({type(layer).__name__})" for layer in model.layers
+    )
+    raise ValueError(
+        f"Nothing in `{model.name}` is random, so all passes would agree: "
+        f"{layers}. Add dropout, such as `keras.layers.Dropout(0.1)`, with a "
+        "rate above 0; or end it in a head, such as "
+        "`keras_seqtools.heads.NormalHead()`, that predicts its own spread; "
+        "or train several models and compare them (an ensemble)."
+    )

@@ -102,3 +102,114 @@ def check_fits(model, x, loss="mse", y=None):
     after = [w.numpy() for w in model.trainable_weights]
     assert all(np.isfinite(w).all() for w in after)
     assert all((a != b).any() for a, b in zip(after, before, strict=True))
+
+
+def check_head(make, folder, *, targets):
+    """What every head promises, beyond the law of its family.
+
+    `make` is a function of `**kwargs`; `targets` draws valid targets of a
+    shape.
+    """
+    from keras_seqtools.losses import NegativeLogLikelihood
+
+    for features in ((4, 3), (4, 5, 3)):
+        head, x = make(units=2), rng().normal(size=features).astype("float32")
+        check_shapes(make(units=2), x)
+        y_pred = head(x)
+        assert y_pred.shape == (*features[:-1], 2 * len(head.parameters))
+        y = targets((*features[:-1], 2))
+        for method in (head.log_prob, head.cdf):
+            assert method(y, y_pred).shape == y.shape
+        for method in (head.mean, head.variance, head.stddev, head.mode):
+            assert method(y_pred).shape == y.shape
+        assert head.quantile(y_pred, (0.1, 0.5, 0.9)).shape == (3, *y.shape)
+        assert head.sample(y_pred, 5, seed=1).shape == (5, *y.shape)
+        assert head.distribution(y_pred).batch_shape == y.shape
+    check_config(make(units=2))
+    check_mask_is_known(make(), x)
+    keras.config.set_dtype_policy("mixed_float16")
+    try:
+        assert make()(x.astype("float16")).dtype == "float32"
+    finally:
+        keras.config.set_dtype_policy("float32")
+    model = keras.Sequential([keras.Input((3,)), make(units=2)])
+    x, y = x[:, 0], targets((4, 2))
+    model.layers[-1].adapt(y)
+    check_saved(model, x, folder)
+    for jit_compile in (False, True):
+        model.compile(
+            "sgd",
+            loss=NegativeLogLikelihood(model.layers[-1]),
+            jit_compile=jit_compile,
+        )
+        assert np.isfinite(model.fit(x, y, verbose=0).history["loss"]).all()
+    loaded = save_and_load(model, folder)
+    assert np.isfinite(loaded.fit(x, y, verbose=0).history["loss"]).all()
+    check_saved(loaded, x, folder)
+
+
+def stream(metric, *arrays, size):
+    """The result after batches of `size` rows; None stays None."""
+    for start in range(0, len(arrays[0]), size):
+        rows = slice(start, start + size)
+        metric.update_state(*(a if a is None else a[rows] for a in arrays))
+    return float(metric.result())
+
+
+def check_metric(make, y_true, y_pred, folder, loss):
+    """Everything Keras users take for granted of a metric.
+
+    `make` is a function of `**kwargs`, `loss` one that takes `y_true` too.
+    """
+    weight = rng().integers(0, 3, y_pred.shape[:-1]).astype("float32")
+    data, rows = (y_true, y_pred, weight), len(y_true)
+    expected = stream(make(), *data, size=rows)
+    for size in (1, 3):
+        again = check_config(make())
+        np.testing.assert_allclose(
+            stream(again, *data, size=size), expected, rtol=1e-12
+        )
+        again.reset_state()
+        np.testing.assert_equal(float(again.result()), float(make().result()))
+        assert stream(again, *data, size=rows) == expected
+    for policy, jit_compile in (
+        ("mixed_float16", False),
+        ("mixed_bfloat16", False),
+        ("float32", True),
+        ("float32", False),
+    ):
+        model = make_echo(y_pred.shape, policy)
+        model.compile(
+            keras.optimizers.SGD(0.0),
+            loss,
+            metrics=[make(name="plain")],
+            weighted_metrics=[make(name="weighted")],
+            jit_compile=jit_compile,
+        )
+        check_reports(make, model, data)
+    check_reports(make, save_and_load(model, folder), data)
+
+
+def make_echo(shape, policy):
+    """A trainable model that predicts its input."""
+    echo = keras.layers.Dense(
+        shape[-1], use_bias=False, kernel_initializer="identity", dtype=policy
+    )
+    return keras.Sequential([keras.Input(shape[1:]), echo])
+
+
+def check_reports(make, model, data):
+    """Every epoch of `fit` reports what plain updates give."""
+    y_true, y_pred, weight = data
+    rows, seen = len(y_true), np.asarray(model(y_pred))
+    plain = stream(make(), y_true, seen, size=rows)
+    weighted = stream(make(), y_true, seen, weight, size=rows)
+    assert plain != weighted
+    history = model.fit(
+        y_pred, y_true, sample_weight=weight, batch_size=3, epochs=2, verbose=0
+    ).history
+    for epoch in range(2):
+        np.testing.assert_allclose(history["plain"][epoch], plain, rtol=1e-12)
+        np.testing.assert_allclose(
+            history["weighted"][epoch], weighted, rtol=1e-12
+        )

@@ -21,8 +21,8 @@ def positive(raw: Any) -> Any:
 def log_rate(raw: Any) -> Any:
     """The logarithm of a rate: the identity up to 20, logarithmic above.
 
-    `exp` of it is exact up to a rate of 4.9e8 and then grows linearly, so
-    that no step of an optimizer can make the likelihood overflow.
+    The rate is `exp(raw)` up to 4.9e8 and grows linearly from there, so that
+    one bad step of an optimizer does not make the likelihood overflow.
     """
     return ops.minimum(raw, 20.0) + ops.log1p(ops.relu(raw - 20.0))
 

@@ -218,8 +218,9 @@ class ExpectedCalibrationError(keras.metrics.Metric):
             valid &= ops.count_nonzero(hits, axis=-1) == 1
         if mode == "top_label":
             top = ops.cast(ops.argmax(p, axis=-1, keepdims=True), "float64")
-            hits = ops.any(hits & (top == order), axis=-1, keepdims=True)
-            p = ops.max(p, axis=-1, keepdims=True)
+            top = top == order
+            hits = ops.any(hits & top, axis=-1, keepdims=True)
+            p = ops.sum(ops.where(top, p, 0.0), axis=-1, keepdims=True)
         counts = weight != 0.0
         # Not by multiplication: 0 * NaN is NaN.
         p = ops.where((counts & valid)[..., None], p, 0.0)

@@ -97,7 +97,8 @@ def sample_batches(
         def one_more(index: Any, state: Any) -> tuple[Any, Any]:
             pass_key = _fold_in(batch_key, index)
             sample = _single(run_pass(model, x, pass_key))
-            return index + 1, accumulator.update(state, sample, index, pass_key)
+            updated = accumulator.update(state, sample, index, pass_key)
+            return index + 1, keras.tree.map_structure(_same, state, updated)
 
         _, state = tf.while_loop(
             lambda index, state: index < num_samples,
@@ -109,6 +110,12 @@ def sample_batches(
         return accumulator.finish(state) | masks
 
     return over_batches(model, step, data, **options)
+
+
+def _same(old: Any, new: Any) -> Any:
+    """The new value, with the shape that TensorFlow may have lost."""
+    is_tensor = isinstance(new, tf.Tensor)
+    return tf.ensure_shape(new, old.shape) if is_tensor else new
 
 
 def _single(output: Any) -> Any:

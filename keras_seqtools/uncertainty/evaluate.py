@@ -129,7 +129,9 @@ class _Pairs(keras.utils.PyDataset):
 
     def __init__(self, x: Any, y: Any, batch_size: int) -> None:
         super().__init__()
-        self.pair = keras.tree.map_structure(np.asarray, (x, y))
+        # To TensorFlow a list is one tensor.
+        pair = keras.tree.lists_to_tuples((x, y))
+        self.pair = keras.tree.map_structure(np.asarray, pair)
         self.batch_size = batch_size
         sizes = {len(array) for array in keras.tree.flatten(self.pair)}
         if len(sizes) != 1:

@@ -1,4 +1,4 @@
-"""LayerNormGRUCell against published numbers, and its masks one by one."""
+"""LayerNormGRUCell against known numbers, and its masks one by one."""
 
 import checks
 import keras
@@ -8,7 +8,7 @@ import pytest
 from keras_seqtools.layers import LayerNormGRUCell
 from keras_seqtools.layers._always_on import switched_off
 
-# The case of notes/layer_norm_gru.md: two features, two units, three steps.
+# Two features, two units, three steps.
 STEPS = (np.arange(6).reshape(3, 1, 2) / 10 - 0.2).astype("float32")
 KERNEL = np.sin(np.arange(12)).reshape(2, 6)
 RECURRENT_KERNEL = np.cos(np.arange(12)).reshape(2, 6)
@@ -16,8 +16,9 @@ GAMMA = 1 + np.arange(12).reshape(2, 6) / 20
 BETA = np.arange(12).reshape(2, 6) / 50
 NO_BIAS = np.zeros(6)
 BIAS = np.array([0.3, -0.2, 0.1, 0.4, -0.5, 0.2])
-PUBLISHED = [
-    # Without the bias before the norm: a transcription of haste's script.
+KNOWN = [
+    # Without the bias: a transcription to PyTorch of the layer of
+    # https://github.com/lmnt-com/haste, in float64.
     (
         NO_BIAS,
         [0.0, 0.0],
@@ -36,7 +37,7 @@ PUBLISHED = [
             [0.0846023012, 0.2360846305],
         ],
     ),
-    # With it: an independent float64 program.
+    # With the bias before the norm: a NumPy loop over the equations.
     (
         BIAS,
         [0.0, 0.0],
@@ -76,8 +77,8 @@ def normal(*shape):
     return checks.rng(9).normal(size=shape).astype("float32")
 
 
-@pytest.mark.parametrize(("bias", "state", "expected"), PUBLISHED)
-def test_reproduces_the_published_steps(bias, state, expected):
+@pytest.mark.parametrize(("bias", "state", "expected"), KNOWN)
+def test_reproduces_the_known_steps(bias, state, expected):
     cell = cell_with([KERNEL, RECURRENT_KERNEL, bias, GAMMA, BETA])
     state = np.array([state], "float32")
     for step, target in zip(STEPS, expected, strict=True):

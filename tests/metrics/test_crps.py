@@ -139,7 +139,7 @@ def test_refuses_shapes_that_would_broadcast(y, samples):
 
 
 def test_refuses_too_few_samples():
-    with pytest.raises(ValueError, match="at least 2 samples. Received: 1"):
+    with pytest.raises(ValueError, match=r"at least 2 samples. Received: 1"):
         crps_samples([1.0], [[1.0]])
-    with pytest.raises(ValueError, match="at least 1 samples. Received: 0"):
+    with pytest.raises(ValueError, match=r"at least 1 samples. Received: 0"):
         crps_samples([1.0], np.zeros((0, 1)), fair=False)

@@ -167,7 +167,9 @@ def test_refuses_shapes_that_would_broadcast(other):
         lambda: interval_score(y, bad, y, 0.9),
         lambda: pinball_loss(y, bad, 0.5),
     ):
-        with pytest.raises(ValueError, match="same shape.*Received: ") as error:
+        with pytest.raises(
+            ValueError, match=r"same shape.*Received: "
+        ) as error:
             call()
         assert str(other) in str(error.value)
 

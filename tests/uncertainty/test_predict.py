@@ -1,0 +1,356 @@
+"""predict_uncertainty, asked as users ask it."""
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+import keras_seqtools as kst
+
+L = keras.layers
+X = np.random.default_rng(0).normal(size=(40, 4)).astype("float32")
+QUIET = {"verbose": 0, "num_samples": 8}
+
+
+def model_ending_in(*layers, rate=0.3):
+    return keras.Sequential(
+        [keras.Input((4,)), L.Dense(8, "relu"), L.Dropout(rate), *layers]
+    )
+
+
+def test_head_gives_the_law_of_total_variance():
+    model = model_ending_in(kst.heads.NormalHead())
+    u = kst.predict_uncertainty(model, X, seed=1, return_samples=True, **QUIET)
+    loc, scale = u.samples[..., :1], u.samples[..., 1:]
+    close = {"rtol": 1e-4, "atol": 1e-6}
+    np.testing.assert_allclose(u.mean, loc.mean(0), **close)
+    np.testing.assert_allclose(u.epistemic_variance, loc.var(0), **close)
+    np.testing.assert_allclose(u.aleatoric_std**2, (scale**2).mean(0), **close)
+    np.testing.assert_allclose(
+        u.std**2, loc.var(0) + (scale**2).mean(0), **close
+    )
+    np.testing.assert_allclose(u.mcse, loc.std(0) / np.sqrt(8), **close)
+
+
+def test_passes_are_the_model_with_dropout():
+    """Their law, by the moments that 2,000 calls of Keras itself give."""
+    model, x = model_ending_in(L.Dense(1)), X[:1]
+    calls = model(np.repeat(x, 2000, axis=0), training=True).numpy()
+    u = kst.predict_uncertainty(
+        model, x, num_samples=2000, seed=1, verbose=0, task="regression"
+    )
+    error = np.sqrt(2) * calls.std() / np.sqrt(2000)
+    assert abs(u.mean[0, 0] - calls.mean()) < 5 * error
+    assert abs(u.epistemic_std[0, 0] / calls.std() - 1) < 0.1
+
+
+def test_classifier_streams_what_the_samples_say():
+    model = model_ending_in(L.Dense(3, "softmax"))
+    u = kst.predict_uncertainty(model, X, seed=1, return_samples=True, **QUIET)
+    for name in (
+        "p_max",
+        "total_std",
+        "predictive_entropy",
+        "expected_entropy",
+        "mutual_information",
+        "vote_fraction",
+        "variation_ratio",
+    ):
+        of_samples = getattr(kst.uncertainty, name)(u.samples)
+        np.testing.assert_allclose(
+            getattr(u, name), of_samples, rtol=1e-5, atol=1e-5
+        )
+    np.testing.assert_array_equal(
+        u.predicted_class, u.samples.mean(0).argmax(-1)
+    )
+    np.testing.assert_array_equal(u.votes.sum(-1), 8)
+    assert (u.score("p_max") == -u.p_max).all()
+
+
+@pytest.mark.parametrize("units", [1, 3])
+def test_sigmoids_keep_their_shape(units):
+    model = model_ending_in(L.Dense(units, "sigmoid"))
+    u = kst.predict_uncertainty(model, X, seed=1, return_samples=True, **QUIET)
+    both = np.stack([1 - u.samples, u.samples], -1)
+    np.testing.assert_allclose(u.probabilities, u.samples.mean(0), rtol=1e-5)
+    for name in ("predictive_entropy", "total_std", "vote_fraction", "p_max"):
+        assert getattr(u, name).shape == (40, units)
+        np.testing.assert_allclose(
+            getattr(u, name),
+            getattr(kst.uncertainty, name)(both),
+            rtol=1e-4,
+            atol=1e-5,
+        )
+    np.testing.assert_array_equal(u.predicted_class, u.probabilities > 0.5)
+    for array in (u.mcse, u.votes, u.deterministic):
+        assert array.shape == (40, units)
+
+
+def test_logits_become_probabilities_pass_by_pass():
+    model = model_ending_in(L.Dense(3))
+    u = kst.predict_uncertainty(
+        model,
+        X,
+        task="classification",
+        from_logits=True,
+        return_samples=True,
+        **QUIET,
+    )
+    np.testing.assert_allclose(u.samples.sum(-1), 1.0, rtol=1e-5)
+
+
+def test_same_seed_same_answer_and_the_seed_is_told():
+    model = model_ending_in(kst.heads.NormalHead())
+    u = kst.predict_uncertainty(model, X, **QUIET)
+    again = kst.predict_uncertainty(model, X, seed=u.seed, **QUIET)
+    np.testing.assert_array_equal(u.mean, again.mean)
+    assert (kst.predict_uncertainty(model, X, **QUIET).mean != u.mean).any()
+
+
+def test_rows_and_batches_have_their_own_masks():
+    model = model_ending_in(kst.heads.NormalHead())
+    x = np.repeat(X[:1], 12, axis=0)
+    u = kst.predict_uncertainty(model, x, batch_size=4, seed=1, **QUIET)
+    assert len(np.unique(u.mean)) == 12
+
+
+class Rows(keras.utils.PyDataset):
+    def __len__(self):
+        return 3
+
+    def __getitem__(self, index):
+        return X[16 * index : 16 * (index + 1)]
+
+
+def test_takes_what_predict_takes():
+    model = model_ending_in(kst.heads.NormalHead())
+    options = {"seed": 1, **QUIET}
+    expected = kst.predict_uncertainty(model, X, batch_size=16, **options).mean
+    dataset = tf.data.Dataset.from_tensor_slices(X).batch(16)
+    with_targets = tf.data.Dataset.from_tensor_slices((X, X)).batch(16)
+    for x in (dataset, with_targets, Rows()):
+        found = kst.predict_uncertainty(model, x, **options).mean
+        np.testing.assert_array_equal(found, expected)
+    some = kst.predict_uncertainty(model, dataset, steps=2, **options)
+    np.testing.assert_array_equal(some.mean, expected[:32])
+
+
+def test_callbacks_see_every_batch_and_may_stop():
+    class Stop(keras.callbacks.Callback):
+        def on_predict_batch_end(self, batch, logs=None):
+            self.model.stop_predicting = batch == 1
+
+    u = kst.predict_uncertainty(
+        model_ending_in(kst.heads.NormalHead()),
+        X,
+        batch_size=10,
+        callbacks=[Stop()],
+        **QUIET,
+    )
+    assert len(u) == 20
+
+
+def test_several_inputs():
+    a, b = keras.Input((4,)), keras.Input((1,))
+    h = L.Dropout(0.3)(a)
+    model = keras.Model([a, b], kst.heads.NormalHead(offset=True)([h, b]))
+    u = kst.predict_uncertainty(model, [X, X[:, :1]], **QUIET)
+    assert u.mean.shape == (40, 1)
+
+
+def test_mixed_precision_accumulates_in_float32():
+    keras.config.set_dtype_policy("mixed_float16")
+    try:
+        model = model_ending_in(L.Dense(3, "softmax"))
+    finally:
+        keras.config.set_dtype_policy("float32")
+    u = kst.predict_uncertainty(model, X, return_samples=True, **QUIET)
+    assert u.probabilities.dtype == "float32"
+    np.testing.assert_allclose(
+        u.class_variance, u.samples.var(0), rtol=1e-3, atol=1e-7
+    )
+
+
+def test_mask_of_a_sequence_is_kept():
+    tokens = np.array([[1, 2, 3, 0], [4, 0, 0, 0]])
+    model = keras.Sequential(
+        [
+            keras.Input((4,)),
+            L.Embedding(5, 3, mask_zero=True),
+            L.GRU(4, return_sequences=True, dropout=0.2),
+            kst.heads.NormalHead(),
+        ]
+    )
+    u = kst.predict_uncertainty(model, tokens, **QUIET)
+    np.testing.assert_array_equal(u.mask, tokens != 0)
+    assert u.mean.shape == (2, 4, 1)
+
+
+@pytest.mark.parametrize(
+    "head", [kst.heads.NormalHead, kst.heads.PoissonHead]
+)
+def test_nothing_random_with_a_head_is_one_pass(head):
+    model = keras.Sequential([keras.Input((4,)), head()])
+    u = kst.predict_uncertainty(model, X, levels=(0.9,), verbose=0)
+    y_pred = model.predict(X, verbose=0)
+    assert u.num_samples == 1
+    assert (u.epistemic_variance == 0).all()
+    np.testing.assert_allclose(u.mean, model.layers[-1].mean(y_pred))
+    np.testing.assert_allclose(
+        u.interval(0.9), model.layers[-1].interval(y_pred, 0.9)
+    )
+
+
+def test_nothing_random_without_a_head_names_layers_and_ways_out():
+    model = model_ending_in(L.Dense(1, name="last"), rate=0.0)
+    with pytest.raises(ValueError, match="last.*Dropout.*NormalHead.*ensemble"):
+        kst.predict_uncertainty(model, X)
+
+
+@pytest.mark.parametrize("compiled", [None, "custom"])
+def test_outputs_that_may_mean_anything_are_refused(compiled):
+    model = model_ending_in(L.Dense(12))
+    if compiled:
+        model.compile(loss=lambda y, p: keras.ops.mean((y - p) ** 2))
+    with pytest.raises(
+        ValueError, match="task='regression'.*from_logits=True"
+    ):
+        kst.predict_uncertainty(model, X)
+
+
+@pytest.mark.parametrize(
+    ("loss", "activation", "kind"),
+    [
+        ("mse", None, "Regression"),
+        (keras.losses.Huber(name="mine"), None, "Regression"),
+        ("categorical_crossentropy", "softmax", "Classification"),
+        (
+            keras.losses.SparseCategoricalCrossentropy(name="mine"),
+            "softmax",
+            "Classification",
+        ),
+        (keras.losses.binary_crossentropy, "sigmoid", "Classification"),
+        (None, "softmax", "Classification"),
+        (None, "sigmoid", "Classification"),
+    ],
+)
+def test_what_the_output_means(loss, activation, kind):
+    model = model_ending_in(L.Dense(3, activation), L.Reshape((1, 3)))
+    if loss is not None:
+        model.compile(loss=loss)
+    u = kst.predict_uncertainty(model, X[:4], **QUIET)
+    assert type(u).__name__ == f"{kind}Uncertainty"
+
+
+def test_linear_single_output_is_a_number():
+    u = kst.predict_uncertainty(model_ending_in(L.Dense(1)), X, **QUIET)
+    assert (u.aleatoric_std == 0).all()
+    assert (u.epistemic_std > 0).any()
+
+
+def test_loss_from_logits_must_be_confirmed():
+    model = model_ending_in(L.Dense(3))
+    model.compile(loss=keras.losses.CategoricalCrossentropy(from_logits=True))
+    with pytest.raises(ValueError, match="from_logits=True"):
+        kst.predict_uncertainty(model, X)
+    u = kst.predict_uncertainty(model, X, from_logits=True, **QUIET)
+    np.testing.assert_allclose(u.probabilities.sum(-1), 1.0, rtol=1e-5)
+
+
+def test_probabilities_that_are_none_are_refused():
+    model = model_ending_in(L.Dense(3))
+    with pytest.raises(ValueError, match="not probabilities.*from_logits"):
+        kst.predict_uncertainty(model, 9 * X, task="classification", **QUIET)
+
+
+def test_two_heads_need_a_word():
+    x = keras.Input((4,))
+    first = kst.heads.NormalHead()
+    h = L.Dropout(0.3)(first(x))
+    last = kst.heads.NormalHead()
+    model = keras.Model(x, last(h))
+    with pytest.raises(ValueError, match="several heads.*`task`"):
+        kst.predict_uncertainty(model, X)
+    assert kst.predict_uncertainty(model, X, task=last, **QUIET).mean.size
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"num_samples": 0}, "`num_samples`"),
+        ({"seed": -1}, "`seed`"),
+        ({"seed": 1.5}, "`seed`"),
+        ({"quantiles": (0.0,)}, "`quantiles`"),
+        ({"levels": (90,)}, "`levels`"),
+        ({"thresholds": (np.nan,)}, "`thresholds`"),
+        ({"task": "guess"}, "`task`"),
+    ],
+)
+def test_bad_arguments(options, message):
+    model = model_ending_in(kst.heads.NormalHead())
+    with pytest.raises(ValueError, match=message):
+        kst.predict_uncertainty(model, X, **options)
+
+
+def test_bad_models():
+    with pytest.raises(TypeError, match=r"keras\.Model"):
+        kst.predict_uncertainty(L.Dense(3), X)
+    with pytest.raises(ValueError, match="has no weights yet"):
+        kst.predict_uncertainty(keras.Sequential([L.Dropout(0.1)]), X)
+    with pytest.raises(ValueError, match="A classifier has no levels"):
+        kst.predict_uncertainty(
+            model_ending_in(L.Dense(3, "softmax")), X, levels=(0.9,)
+        )
+    x = keras.Input((4,))
+    h = L.Dropout(0.3)(x)
+    two = keras.Model(x, [kst.heads.NormalHead()(h), L.Dense(1)(h)])
+    with pytest.raises(ValueError, match="2 outputs"):
+        kst.predict_uncertainty(two, X, **QUIET)
+
+
+def test_results_slice_print_and_refuse():
+    model = model_ending_in(kst.heads.NormalHead())
+    u = kst.predict_uncertainty(
+        model,
+        X,
+        levels=(0.9,),
+        thresholds=(0.0,),
+        return_samples=True,
+        seed=7,
+        **QUIET,
+    )
+    part = u[10:13]
+    assert len(part) == 3
+    np.testing.assert_array_equal(part.mean, u.mean[10:13])
+    np.testing.assert_array_equal(part.samples, u.samples[:, 10:13])
+    np.testing.assert_array_equal(part.interval(0.9)[0], u.interval(0.9)[0][10:13])
+    np.testing.assert_array_equal(u[3].mean, u.mean[[3]])
+    assert "shape=(40, 1), num_samples=8, seed=7" in repr(u)
+    assert len(repr(u)) < 200
+    np.testing.assert_allclose(
+        u.prob_below(0) + u.prob_above(0), 1.0, rtol=1e-5
+    )
+    with pytest.raises(ValueError, match=r"quantiles=\(0.3,\)"):
+        u.quantile(0.3)
+    with pytest.raises(ValueError, match=r"levels=\(0.5,\)"):
+        u.interval(0.5)
+    with pytest.raises(ValueError, match=r"thresholds=\(1.0,\)"):
+        u.prob_below(1.0)
+    with pytest.raises(AttributeError):
+        u.mean = 0
+
+
+def test_deterministic_is_predict_with_everything_off():
+    model = model_ending_in(L.Dense(2))
+    np.testing.assert_allclose(
+        kst.predict_deterministic(model, X, verbose=0),
+        model.predict(X, verbose=0),
+        rtol=1e-6,
+    )
+    always = keras.Sequential(
+        [keras.Input((5, 4)), kst.layers.LayerNormGRU(3, recurrent_dropout=0.5, mc_dropout=True), kst.layers.MCGaussianDropout(0.5)]
+    )
+    x = np.ones((3, 5, 4), "float32")
+    off = kst.predict_deterministic(always, x, verbose=0)
+    np.testing.assert_array_equal(off[0], off[2])
+    assert (always.predict(x, verbose=0) != off).any()

@@ -61,12 +61,18 @@ def fit_all(
     train: Windows, validation: Windows, *, quick: bool = False
 ) -> dict[str, Predict]:
     """Every baseline by name, in the order of a table."""
-    return {
+    models: dict[str, Predict] = {
         "persistence": persistence,
         "ridge": ridge(train, validation),
-        "booster": booster(train, validation, quick=quick),
-        "quantile booster": quantile_booster(train, validation, quick=quick),
     }
+    for bends, suffix in ((False, ""), (True, ", bends")):
+        models[f"booster{suffix}"] = booster(
+            train, validation, bends=bends, quick=quick
+        )
+        models[f"quantiles{suffix}"] = quantile_booster(
+            train, validation, bends=bends, quick=quick
+        )
+    return models
 
 
 def persistence(windows: Windows) -> Forecast:

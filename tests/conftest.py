@@ -8,5 +8,3 @@ import pytest
 def fresh_start():
     keras.utils.set_random_seed(0)
     keras.config.disable_traceback_filtering()
-    yield
-    keras.utils.clear_session()

@@ -25,6 +25,8 @@ class PoissonHead(DistributionHead):
 
     Args:
         units: Positive integer. Number of targets. Defaults to `1`.
+        offset: Boolean. Must be false: a count has no location to shift.
+            Defaults to `False`.
         **kwargs: Arguments of `keras.layers.Layer`, such as `name`.
 
     Input shape:

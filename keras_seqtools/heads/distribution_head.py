@@ -62,7 +62,7 @@ class DistributionHead(Family, keras.layers.Layer):
     >>> head = WeibullHead()
     >>> y_pred = head(np.zeros((1, 3), "float32"))
     >>> round(float(head.quantile(y_pred, 0.5)[0, 0, 0]), 3)
-    0.408
+    0.409
     """
 
     def __init__(

@@ -1,5 +1,6 @@
 """Drop-in Keras models with one method more."""
 
+import abc
 from typing import Any
 
 import keras
@@ -21,7 +22,18 @@ class _PredictsUncertainty:
 
 
 @keras.saving.register_keras_serializable(package="keras_seqtools")
-class UncertaintyModel(_PredictsUncertainty, keras.Model):
+class FunctionalUncertaintyModel(_PredictsUncertainty, keras.Model):
+    """What `UncertaintyModel(inputs, outputs)` makes.
+
+    Keras gives the class of such a model other bases, for good. Done to
+    `UncertaintyModel` itself, it would break whatever subclasses that.
+    """
+
+
+@keras.saving.register_keras_serializable(package="keras_seqtools")
+class UncertaintyModel(
+    _PredictsUncertainty, keras.Model, metaclass=abc.ABCMeta
+):
     """A `keras.Model` with the method `predict_uncertainty`.
 
     In all else it is a `keras.Model`: functional, as in the example, or a
@@ -29,9 +41,8 @@ class UncertaintyModel(_PredictsUncertainty, keras.Model):
     class; `keras_seqtools.predict_uncertainty` takes any model.
 
     Args:
-        inputs: As in `keras.Model`.
-        outputs: As in `keras.Model`.
-        **kwargs: As in `keras.Model`.
+        *args: Inputs and outputs, as in `keras.Model`; none in a subclass.
+        **kwargs: Other arguments of `keras.Model`, such as `name`.
 
     Example:
 
@@ -43,6 +54,14 @@ class UncertaintyModel(_PredictsUncertainty, keras.Model):
     (3, 1)
     """
 
+    def __new__(cls, *args: Any, **kwargs: Any) -> Any:
+        if cls is UncertaintyModel and (args or "inputs" in kwargs):
+            return FunctionalUncertaintyModel(*args, **kwargs)
+        return super().__new__(cls)
+
+
+UncertaintyModel.register(FunctionalUncertaintyModel)
+
 
 @keras.saving.register_keras_serializable(package="keras_seqtools")
 class UncertaintySequential(_PredictsUncertainty, keras.Sequential):
@@ -53,8 +72,9 @@ class UncertaintySequential(_PredictsUncertainty, keras.Sequential):
     model.
 
     Args:
-        layers: As in `keras.Sequential`.
-        **kwargs: As in `keras.Sequential`.
+        layers: List of layers. Defaults to `None`.
+        trainable: Boolean. Whether its weights train. Defaults to `True`.
+        name: Name of the model. Defaults to `None`.
 
     Example:
 

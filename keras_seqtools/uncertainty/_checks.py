@@ -1,4 +1,4 @@
-"""What must hold before a model is run many times."""
+"""What must hold of a model that is run many times."""
 
 import secrets
 from typing import Any
@@ -50,3 +50,13 @@ def passes(
         "`keras_seqtools.heads.NormalHead()`, that predicts its own spread; "
         "or train several models and compare them (an ensemble)."
     )
+
+
+def check_probabilities(p: np.ndarray) -> None:
+    """Of classes, on the last axis; within what float16 rounds away."""
+    if p.min() < -1e-3 or p.max() > 1.001 or np.abs(p.sum(-1) - 1).max() > 0.01:
+        raise ValueError(
+            "Expected a classifier that emits probabilities. Received: "
+            f"not probabilities, but numbers from {p.min():g} to {p.max():g}. "
+            "If they are logits, pass `from_logits=True`."
+        )

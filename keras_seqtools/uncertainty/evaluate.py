@@ -17,6 +17,7 @@ from keras_seqtools.uncertainty._accumulators import ClassificationAccumulator
 from keras_seqtools.uncertainty._accumulators import PointMass
 from keras_seqtools.uncertainty._accumulators import welford
 from keras_seqtools.uncertainty._checks import check_built
+from keras_seqtools.uncertainty._checks import check_probabilities
 from keras_seqtools.uncertainty._checks import check_seed
 from keras_seqtools.uncertainty._checks import passes
 from keras_seqtools.uncertainty._sampler import sample_batches
@@ -238,6 +239,7 @@ def _classification_scores(
     found: dict[str, Any], per_label: bool
 ) -> dict[str, float]:
     p, y = found["mean"], found["y_true"]
+    check_probabilities(p)
     if per_label:
         if y.shape == p.shape[:-2] and p.shape[-2] == 1:
             y = y[..., None]

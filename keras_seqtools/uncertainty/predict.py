@@ -11,6 +11,7 @@ from keras_seqtools._validation import invalid
 from keras_seqtools.uncertainty._accumulators import ClassificationAccumulator
 from keras_seqtools.uncertainty._accumulators import RegressionAccumulator
 from keras_seqtools.uncertainty._checks import check_built
+from keras_seqtools.uncertainty._checks import check_probabilities
 from keras_seqtools.uncertainty._checks import check_seed
 from keras_seqtools.uncertainty._checks import passes
 from keras_seqtools.uncertainty._sampler import over_batches
@@ -231,14 +232,7 @@ def _samples_first(samples: np.ndarray | None) -> np.ndarray | None:
 def _classification(
     found: dict[str, Any], per_label: bool, common: dict[str, Any]
 ) -> ClassificationUncertainty:
-    p = found["deterministic"]
-    # Float16 rounds each probability by up to 5e-4.
-    if p.min() < -1e-3 or p.max() > 1.001 or np.abs(p.sum(-1) - 1).max() > 0.01:
-        raise ValueError(
-            "The output of a classifier must be probabilities. Received: "
-            f"not probabilities, but numbers from {p.min():g} to {p.max():g}. "
-            "If they are logits, pass `from_logits=True`."
-        )
+    check_probabilities(found["deterministic"])
     if per_label:  # of the classes 0 and 1 of a label, the model emits 1
         for name in ("deterministic", "samples"):
             if common[name] is not None:

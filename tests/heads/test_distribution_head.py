@@ -93,9 +93,7 @@ def test_validate_knows_units():
         NormalHead(units=2).validate(np.zeros(3))
 
 
-@pytest.mark.parametrize(
-    "shape", [(5,), (4, 1, 1), (1, 1), (4, 2), (1, 4), ()]
-)
+@pytest.mark.parametrize("shape", [(5,), (4, 1, 1), (1, 1), (4, 2), (1, 4), ()])
 def test_nothing_broadcasts(shape):
     y_pred = np.ones((4, 2), "float32")
     with pytest.raises(ValueError, match=r"targets of shape \(4, 1\)"):
@@ -117,21 +115,19 @@ class Unfinished(DistributionHead):
 def test_refusals():
     with pytest.raises(ValueError, match="no location"):
         PoissonHead(offset=True)
-    with pytest.raises(ValueError, match="`units`"):
+    with pytest.raises(ValueError, match=r"`units`"):
         NormalHead(units=0)
-    with pytest.raises(ValueError, match="`dtype`.*float16"):
+    with pytest.raises(ValueError, match=r"`dtype`.*float16"):
         NormalHead(dtype="float16")
     with pytest.raises(ValueError, match="cannot stand in a Sequential"):
         keras.Sequential([keras.Input((3,)), NormalHead(offset=True)])
     with pytest.raises(ValueError, match=r"offset of shape \(None, 2\)"):
-        NormalHead(units=2, offset=True)(
-            [keras.Input((3,)), keras.Input((1,))]
-        )
+        NormalHead(units=2, offset=True)([keras.Input((3,)), keras.Input((1,))])
     with pytest.raises(ValueError, match=r"emits 2 numbers.*\(4, 3\)"):
         NormalHead().mean(np.ones((4, 3), "float32"))
     with pytest.raises(TypeError, match="make_distribution"):
         Unfinished().distribution(np.ones((4, 1), "float32"))
-    with pytest.raises(ValueError, match="`q`"):
+    with pytest.raises(ValueError, match=r"`q`"):
         NormalHead().quantile(np.ones((4, 2), "float32"), 1.0)
 
 

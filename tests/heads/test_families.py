@@ -22,7 +22,7 @@ def counts(shape):
     return checks.rng(2).poisson(7.0, shape).astype(float)
 
 
-@keras.saving.register_keras_serializable(package="test")
+@keras.saving.register_keras_serializable(package="test_heads")
 class GumbelHead(DistributionHead):
     """A user's own family, of the five lines that it takes."""
 
@@ -99,7 +99,9 @@ def test_equals_scipy(family, targets, parameters, reference):
     )
     np.testing.assert_allclose(head.cdf(y, y_pred), reference.cdf(y), **close)
     np.testing.assert_allclose(head.mean(y_pred), reference.mean(), **close)
-    np.testing.assert_allclose(head.variance(y_pred), reference.var(), rtol=1e-4)
+    np.testing.assert_allclose(
+        head.variance(y_pred), reference.var(), rtol=1e-4
+    )
     np.testing.assert_allclose(head.stddev(y_pred), reference.std(), rtol=1e-4)
 
 
@@ -177,7 +179,9 @@ def test_draws_follow_the_seed_and_the_law(
         y = reference.ppf(q).astype("float32")
         p = reference.cdf(y)
         share = (draws <= y).mean(0)
-        assert (np.abs(share - p) < 5 * np.sqrt(p * (1 - p) / 4000) + 1e-3).all()
+        assert (
+            np.abs(share - p) < 5 * np.sqrt(p * (1 - p) / 4000) + 1e-3
+        ).all()
 
 
 @EVERY_FAMILY

@@ -54,10 +54,12 @@ def test_refuses_a_length_that_is_no_positive_integer(length):
 
 
 def test_refuses_a_sequence_shorter_than_the_slice():
-    with pytest.raises(ValueError, match="at least 9 time steps. Received: 8"):
+    with pytest.raises(
+        ValueError, match=r"at least 9 time steps\. Received: 8"
+    ):
         CausalSlice(9)(np.zeros((1, 8, 2), "float32"))
 
 
 def test_refuses_an_input_without_time():
-    with pytest.raises(ValueError, match=r"\(batch, time, ...\)"):
+    with pytest.raises(ValueError, match=r"\(batch, time, \.\.\.\)"):
         CausalSlice(2)(np.zeros(8, "float32"))

@@ -186,15 +186,15 @@ def test_refuses_the_output_of_another_family():
 
     x = np.ones((4, 3), "float32")
     loss = NegativeLogLikelihood(NormalHead())
-    with pytest.raises(ValueError, match="ends in a `OtherHead`"):
+    with pytest.raises(ValueError, match=r"ends in a `OtherHead`"):
         loss(np.zeros(4), OtherHead()(x))
     model = keras.Sequential([keras.Input((3,)), OtherHead()])
     model.compile("sgd", loss=loss)
-    with pytest.raises(ValueError, match="ends in a `OtherHead`"):
+    with pytest.raises(ValueError, match=r"ends in a `OtherHead`"):
         model.fit(x, np.zeros(4), verbose=0)
     with pytest.raises(ValueError, match="emits 2 numbers"):
         loss(np.zeros(4), np.zeros((4, 1), "float32"))
-    with pytest.raises(TypeError, match="`head`"):
+    with pytest.raises(TypeError, match=r"`head`"):
         NegativeLogLikelihood("normal")
 
 
@@ -229,7 +229,7 @@ class Subclassed(keras.Model):
         return {"name": self.name}
 
 
-keras.saving.register_keras_serializable(package="test")(Subclassed)
+keras.saving.register_keras_serializable(package="test_losses")(Subclassed)
 
 
 def models():

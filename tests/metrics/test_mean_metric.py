@@ -11,9 +11,14 @@ from keras_seqtools.losses import NegativeLogLikelihood
 from keras_seqtools.metrics import MeanMetric
 
 
-@pytest.mark.parametrize("metric", ["mae", keras.metrics.RootMeanSquaredError()])
+@pytest.mark.parametrize(
+    "metric", ["mae", keras.metrics.RootMeanSquaredError()]
+)
 def test_equals_the_metric_of_the_mean(metric):
-    y, log_rate = checks.rng().poisson(3.0, (50, 1)), checks.rng(1).random((50, 1))
+    y, log_rate = (
+        checks.rng().poisson(3.0, (50, 1)),
+        checks.rng(1).random((50, 1)),
+    )
     weight = checks.rng(2).random(50)
     ours = MeanMetric(PoissonHead(), metric)
     reference = keras.metrics.get(metric)
@@ -50,7 +55,7 @@ def test_in_a_saved_model_with_masks(tmp_path):
 def test_config_and_refusals():
     again = checks.check_config(MeanMetric(NormalHead(units=2), "mae"))
     assert again.head.units == 2
-    with pytest.raises(TypeError, match="`head`"):
+    with pytest.raises(TypeError, match=r"`head`"):
         MeanMetric("normal", "mae")
     with pytest.raises(ValueError, match="targets of shape"):
         MeanMetric(NormalHead(), "mae").update_state(

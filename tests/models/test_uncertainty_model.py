@@ -24,7 +24,7 @@ def functional():
     return kst.models.UncertaintyModel(x, kst.heads.NormalHead()(h))
 
 
-@keras.saving.register_keras_serializable(package="test")
+@keras.saving.register_keras_serializable(package="test_models")
 class Subclassed(kst.models.UncertaintyModel):
     def __init__(self, **kwargs):
         super().__init__(**kwargs)
@@ -59,6 +59,17 @@ def test_fits_saves_loads_and_keeps_its_class(make, tmp_path):
         kst.predict_uncertainty(model, X, **OPTIONS).mean,
         model.predict_uncertainty(X, **OPTIONS).mean,
     )
+
+
+def test_subclasses_work_after_a_functional_model():
+    # For which Keras changes the bases of a class.
+    assert isinstance(functional(), kst.models.UncertaintyModel)
+    model = subclassed()
+    assert not hasattr(model, "_nodes_by_depth")
+    assert [layer.name for layer in model.layers] == [
+        model.drop.name,
+        model.head.name,
+    ]
 
 
 def test_wrapper_is_the_model_itself():

@@ -90,9 +90,13 @@ def test_mixture_of_normals(shape):
         return stats.norm(loc, scale).cdf(y).mean(0)
 
     for i, level in enumerate(levels):
-        np.testing.assert_allclose(cdf(found["quantiles"][:, i]), level, **close)
+        np.testing.assert_allclose(
+            cdf(found["quantiles"][:, i]), level, **close
+        )
     for i, threshold in enumerate(thresholds):
-        np.testing.assert_allclose(found["below"][:, i], cdf(threshold), **close)
+        np.testing.assert_allclose(
+            found["below"][:, i], cdf(threshold), **close
+        )
         np.testing.assert_allclose(
             found["above"][:, i], 1 - cdf(threshold), **close
         )
@@ -132,8 +136,12 @@ def test_points_are_their_own_mixture():
             np.quantile(y, level, axis=0, method="inverted_cdf"),
             rtol=1e-6,
         )
-    np.testing.assert_allclose(found["below"][:, 0], (y < 0.2).mean(0), rtol=1e-5)
-    np.testing.assert_allclose(found["above"][:, 0], (y > 0.2).mean(0), rtol=1e-5)
+    np.testing.assert_allclose(
+        found["below"][:, 0], (y < 0.2).mean(0), rtol=1e-5
+    )
+    np.testing.assert_allclose(
+        found["above"][:, 0], (y > 0.2).mean(0), rtol=1e-5
+    )
     assert (found["aleatoric_variance"] == 0).all()
 
 

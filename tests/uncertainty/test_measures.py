@@ -7,7 +7,12 @@ from keras_seqtools import uncertainty
 
 # Passes over three classes, with values worked out by hand to 5 digits.
 AGREEING = np.array(
-    [(0.08, 0.89, 0.03), (0.11, 0.81, 0.08), (0.03, 0.94, 0.03), (0.16, 0.78, 0.06)]
+    [
+        (0.08, 0.89, 0.03),
+        (0.11, 0.81, 0.08),
+        (0.03, 0.94, 0.03),
+        (0.16, 0.78, 0.06),
+    ]
 )
 # Here the votes, their majority and the argmax of the mean all differ.
 DISAGREEING = np.array(

@@ -186,9 +186,7 @@ def test_mask_of_a_sequence_is_kept():
     assert u.mean.shape == (2, 4, 1)
 
 
-@pytest.mark.parametrize(
-    "head", [kst.heads.NormalHead, kst.heads.PoissonHead]
-)
+@pytest.mark.parametrize("head", [kst.heads.NormalHead, kst.heads.PoissonHead])
 def test_nothing_random_with_a_head_is_one_pass(head):
     model = keras.Sequential([keras.Input((4,)), head()])
     u = kst.predict_uncertainty(model, X, levels=(0.9,), verbose=0)
@@ -203,7 +201,8 @@ def test_nothing_random_with_a_head_is_one_pass(head):
 
 def test_nothing_random_without_a_head_names_layers_and_ways_out():
     model = model_ending_in(L.Dense(1, name="last"), rate=0.0)
-    with pytest.raises(ValueError, match="last.*Dropout.*NormalHead.*ensemble"):
+    ways_out = r"last.*Dropout.*NormalHead.*ensemble"
+    with pytest.raises(ValueError, match=ways_out):
         kst.predict_uncertainty(model, X)
 
 
@@ -212,9 +211,8 @@ def test_outputs_that_may_mean_anything_are_refused(compiled):
     model = model_ending_in(L.Dense(12))
     if compiled:
         model.compile(loss=lambda y, p: keras.ops.mean((y - p) ** 2))
-    with pytest.raises(
-        ValueError, match="task='regression'.*from_logits=True"
-    ):
+    arguments = r"task='regression'.*from_logits=True"
+    with pytest.raises(ValueError, match=arguments):
         kst.predict_uncertainty(model, X)
 
 
@@ -259,7 +257,7 @@ def test_loss_from_logits_must_be_confirmed():
 
 def test_probabilities_that_are_none_are_refused():
     model = model_ending_in(L.Dense(3))
-    with pytest.raises(ValueError, match="not probabilities.*from_logits"):
+    with pytest.raises(ValueError, match=r"not probabilities.*from_logits"):
         kst.predict_uncertainty(model, 9 * X, task="classification", **QUIET)
 
 
@@ -269,7 +267,7 @@ def test_two_heads_need_a_word():
     h = L.Dropout(0.3)(first(x))
     last = kst.heads.NormalHead()
     model = keras.Model(x, last(h))
-    with pytest.raises(ValueError, match="several heads.*`task`"):
+    with pytest.raises(ValueError, match=r"several heads.*`task`"):
         kst.predict_uncertainty(model, X)
     assert kst.predict_uncertainty(model, X, task=last, **QUIET).mean.size
 
@@ -323,7 +321,9 @@ def test_results_slice_print_and_refuse():
     assert len(part) == 3
     np.testing.assert_array_equal(part.mean, u.mean[10:13])
     np.testing.assert_array_equal(part.samples, u.samples[:, 10:13])
-    np.testing.assert_array_equal(part.interval(0.9)[0], u.interval(0.9)[0][10:13])
+    np.testing.assert_array_equal(
+        part.interval(0.9)[0], u.interval(0.9)[0][10:13]
+    )
     np.testing.assert_array_equal(u[3].mean, u.mean[[3]])
     assert "shape=(40, 1), num_samples=8, seed=7" in repr(u)
     assert len(repr(u)) < 200
@@ -348,7 +348,11 @@ def test_deterministic_is_predict_with_everything_off():
         rtol=1e-6,
     )
     always = keras.Sequential(
-        [keras.Input((5, 4)), kst.layers.LayerNormGRU(3, recurrent_dropout=0.5, mc_dropout=True), kst.layers.MCGaussianDropout(0.5)]
+        [
+            keras.Input((5, 4)),
+            kst.layers.LayerNormGRU(3, recurrent_dropout=0.5, mc_dropout=True),
+            kst.layers.MCGaussianDropout(0.5),
+        ]
     )
     x = np.ones((3, 5, 4), "float32")
     off = kst.predict_deterministic(always, x, verbose=0)

@@ -25,7 +25,9 @@ class DropPath(L.Layer):
         x = self.norm(x)
         if not training:
             return x
-        keep = keras.random.uniform((keras.ops.shape(x)[0], 1, 1), seed=self.seeds)
+        keep = keras.random.uniform(
+            (keras.ops.shape(x)[0], 1, 1), seed=self.seeds
+        )
         return x * keras.ops.cast(keep > 0.3, x.dtype)
 
 
@@ -84,9 +86,7 @@ KINDS = {
     "LSTM recurrent": L.LSTM(3, recurrent_dropout=0.5),
     "SimpleRNN": L.SimpleRNN(3, recurrent_dropout=0.5),
     "LayerNormGRU": kst.layers.LayerNormGRU(3, recurrent_dropout=0.5),
-    "LayerNormGRU mc": kst.layers.LayerNormGRU(
-        3, dropout=0.5, mc_dropout=True
-    ),
+    "LayerNormGRU mc": kst.layers.LayerNormGRU(3, dropout=0.5, mc_dropout=True),
     "StackedRNNCells": L.RNN(
         [L.GRUCell(3), L.LSTMCell(3, recurrent_dropout=0.5)]
     ),

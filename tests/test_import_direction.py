@@ -1,0 +1,67 @@
+"""Imports run one way, from foundations to what stands on them."""
+
+import ast
+import pathlib
+
+import pytest
+
+import keras_seqtools
+
+ROOT = pathlib.Path(keras_seqtools.__file__).parent
+# What each room may import besides itself.
+FOUNDATIONS = {"_validation", "_keras_internals"}
+MAY_IMPORT = {
+    "_validation": set(),
+    "_keras_internals": set(),
+    "layers": FOUNDATIONS,
+    "heads": FOUNDATIONS | {"layers"},
+    "losses": FOUNDATIONS | {"heads"},
+    "metrics": FOUNDATIONS | {"heads"},
+    "uncertainty": FOUNDATIONS | {"heads", "layers", "metrics"},
+    "models": FOUNDATIONS | {"uncertainty"},
+}
+
+
+def imported(path):
+    """Dotted names of all that a file imports, inside functions too."""
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, "imports are absolute"
+            yield from (f"{node.module}.{alias.name}" for alias in node.names)
+
+
+FILES = sorted(path for path in ROOT.rglob("*.py") if path.parent != ROOT)
+FILES += [ROOT / "_validation.py", ROOT / "_keras_internals.py"]
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda p: str(p.relative_to(ROOT)))
+def test_imports(path):
+    room = path.relative_to(ROOT).parts[0].removesuffix(".py")
+    for name in imported(path):
+        parts = name.split(".")
+        assert parts[0] != "tf_keras"
+        assert not name.startswith("keras.src")
+        if parts[0] == "keras_seqtools":
+            assert parts[1] in MAY_IMPORT[room] | {room}, name
+
+
+def test_every_room_has_its_rule():
+    assert {path.parent.name for path in FILES} - {ROOT.name} == set(
+        MAY_IMPORT
+    ) - FOUNDATIONS
+
+
+def test_tfp_is_imported_only_inside_functions():
+    for path in ROOT.rglob("*.py"):
+        for node in ast.parse(path.read_text()).body:
+            if isinstance(node, ast.Import | ast.ImportFrom):
+                assert "tensorflow_probability" not in ast.unparse(node)
+
+
+def test_layers_heads_losses_and_metrics_need_no_tensorflow_of_their_own():
+    for room in ("layers", "heads", "losses", "metrics"):
+        for path in (ROOT / room).glob("*.py"):
+            names = {name.split(".")[0] for name in imported(path)}
+            assert "tensorflow" not in names, path

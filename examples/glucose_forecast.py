@@ -129,6 +129,7 @@ def print_table(forecasts: Mapping[str, Forecast], test: Windows) -> None:
         f"\nTest set: {len(test):,} windows, {len(np.unique(test.days))} days."
         "\nIn brackets a 95 % interval, by a bootstrap over days. RMSE, CRPS,"
         "\npinball and 90 % interval score in mg/dL, NLL in nats of mg/dL."
+        "\n`bends`: boosters given the second differences of the readings too."
     )
     columns = {
         "RMSE": ("squared_error", ".2f"),

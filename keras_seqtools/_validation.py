@@ -1,6 +1,7 @@
-"""Checks of arguments, each with the same three-part message."""
+"""Checks of arguments, with messages of one form: what, expected, received."""
 
 from collections.abc import Iterable
+from collections.abc import Sequence
 from numbers import Integral
 from numbers import Real
 from typing import Any
@@ -38,3 +39,29 @@ def check_fractions(name: str, values: Any) -> tuple[float, ...]:
     if not values or not all(0.0 < value < 1.0 for value in values):
         raise invalid(name, "numbers strictly between 0 and 1", values)
     return values
+
+
+def same_shape(shape: Sequence[Any], other: Sequence[Any]) -> bool:
+    """Whether two shapes agree; a size that is not known yet agrees."""
+    return len(shape) == len(other) and all(
+        None in (size, others) or size == others
+        for size, others in zip(shape, other, strict=True)
+    )
+
+
+def align_left(name: str, values: Any, items: Sequence[int | None]) -> Any:
+    """Gives `values`, an array or tensor, the rank of `items`.
+
+    NumPy would align `(batch,)` with the last axis of `(batch, time)`; here it
+    means one value a row, also where `batch == time`.
+    """
+    while len(values.shape) > 1 and values.shape[-1] == 1:
+        values = values[..., 0]
+    shape = tuple(values.shape)
+    if not same_shape(shape, items[: len(shape)]):
+        raise ValueError(
+            f"`{name}` must have one value for each item, or for each row. "
+            f"Expected the shape {tuple(items)} or its first axes. "
+            f"Received: {name} of shape {shape}"
+        )
+    return values[(..., *[None] * (len(items) - len(shape)))]

@@ -9,6 +9,7 @@ import numpy as np
 from keras import ops
 
 from keras_seqtools._validation import check_fractions
+from keras_seqtools._validation import same_shape
 from keras_seqtools.heads._quantiles import invert_cdf
 
 
@@ -72,10 +73,7 @@ class Family:
             shape = tuple(y.shape)
             if self.units == 1 and len(shape) == len(expected) - 1:
                 shape = (*shape, 1)
-            if len(shape) != len(expected) or any(
-                None not in sizes and len(set(sizes)) > 1
-                for sizes in zip(shape, expected, strict=True)
-            ):
+            if not same_shape(shape, expected):
                 raise ValueError(
                     f"`{type(self).__name__}(units={self.units})` expects "
                     f"targets of shape {expected}. "

@@ -6,6 +6,7 @@ import keras
 from keras import ops
 
 from keras_seqtools._keras_internals import get_mask
+from keras_seqtools._validation import align_left
 from keras_seqtools.heads import DistributionHead
 from keras_seqtools.heads._held import serialize
 from keras_seqtools.heads._held import unbuilt_copy
@@ -73,14 +74,20 @@ class NegativeLogLikelihood(keras.losses.Loss):
         y_pred = ops.convert_to_tensor(y_pred, self.dtype)
         y_true = ops.cast(self.head.align(y_true, y_pred), self.dtype)
         items = ops.ones_like(y_pred[..., 0])
-        counted = items if mask is None else items * _align(mask, items)
+        counted = items
+        if mask is not None:
+            mask = ops.cast(mask, self.dtype)
+            counted = items * align_left("mask", mask, items.shape)
         if self.ignore_nan:
             counted *= ops.cast(
                 ops.all(ops.logical_not(ops.isnan(y_true)), axis=-1), self.dtype
             )
         weight = counted
         if sample_weight is not None:
-            weight = counted * _align(sample_weight, items)
+            sample_weight = ops.convert_to_tensor(sample_weight, self.dtype)
+            weight = counted * align_left(
+                "sample_weight", sample_weight, items.shape
+            )
         # Before the mathematics: 0 * inf is NaN, and so is its gradient.
         hidden = ops.expand_dims(ops.equal(weight, 0.0), -1)
         y_true = ops.where(hidden, self.head.possible_target, y_true)
@@ -104,22 +111,3 @@ class NegativeLogLikelihood(keras.losses.Loss):
     def from_config(cls, config: dict[str, Any]) -> "NegativeLogLikelihood":
         head = keras.saving.deserialize_keras_object(config["head"])
         return cls(**{**config, "head": head})
-
-
-def _align(weight: Any, items: Any) -> Any:
-    """A weight per row or per item, broadcast to the shape of the items."""
-    weight = ops.cast(ops.convert_to_tensor(weight), items.dtype)
-    rank = len(items.shape)
-    if len(weight.shape) == rank + 1 and weight.shape[-1] == 1:
-        weight = ops.squeeze(weight, -1)
-    if len(weight.shape) > rank or any(
-        None not in sizes and sizes[0] not in (1, sizes[1])
-        for sizes in zip(weight.shape, items.shape, strict=False)
-    ):
-        raise ValueError(
-            "Expected a mask or sample weight of shape (batch,) or "
-            f"{tuple(items.shape)}. Received: shape {tuple(weight.shape)}"
-        )
-    # From the left: the weights of rows are not those of time steps.
-    missing = (1,) * (rank - len(weight.shape))
-    return items * ops.reshape(weight, (*ops.shape(weight), *missing))

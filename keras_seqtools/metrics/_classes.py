@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 
 from keras_seqtools._validation import invalid
-from keras_seqtools.metrics._weights import same_shape
+from keras_seqtools._validation import same_shape
 
 # What rounding may add to a softmax.
 SLACK = 1e-6

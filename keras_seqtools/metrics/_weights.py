@@ -1,38 +1,12 @@
 """Masks and weights, laid over the items that they belong to."""
 
-from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 from keras import ops
 
+from keras_seqtools._validation import align_left
 from keras_seqtools._validation import invalid
-
-
-def same_shape(shape: Sequence[Any], other: Sequence[Any]) -> bool:
-    """Whether two shapes agree; a size that is not known yet agrees."""
-    return len(shape) == len(other) and all(
-        None in (size, others) or size == others
-        for size, others in zip(shape, other, strict=True)
-    )
-
-
-def align_left(name: str, values: Any, items: Sequence[int | None]) -> Any:
-    """Gives `values`, an array or tensor, the rank of `items`.
-
-    NumPy would align `(batch,)` with the last axis of `(batch, time)`; here it
-    means one value a row, also where `batch == time`.
-    """
-    while len(values.shape) > 1 and values.shape[-1] == 1:
-        values = values[..., 0]
-    shape = tuple(values.shape)
-    if not same_shape(shape, items[: len(shape)]):
-        raise ValueError(
-            f"`{name}` must have one value for each item, or for each row. "
-            f"Expected the shape {tuple(items)} or its first axes. "
-            f"Received: {name} of shape {shape}"
-        )
-    return values[(..., *[None] * (len(items) - len(shape)))]
 
 
 def mask_and_weight(

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from collections.abc import Mapping
+from numbers import Integral
 from typing import Any
 from typing import ClassVar
 
@@ -32,8 +33,10 @@ class Family:
     def possible_target(self) -> float:
         """Some number inside the support, to stand for a target not there."""
         lowest, highest = self.support
-        if self.discrete or lowest == -np.inf:
-            return max(lowest, 0.0)
+        if lowest == -np.inf:
+            return 0.0 if highest == np.inf else highest - 1.0
+        if self.discrete:
+            return lowest
         return lowest + 1.0 if highest == np.inf else (lowest + highest) / 2
 
     def make_distribution(self, **parameters: Any) -> Any:
@@ -135,8 +138,8 @@ class Family:
 
     def sample(self, y_pred: Any, n: int, seed: Any = None) -> Any:
         """`n` draws of Y, `(n, ..., units)`; the same for the same seed."""
-        if isinstance(seed, int):
-            seed = (0, seed)  # TFP's form of a seed without hidden state
+        if isinstance(seed, Integral):
+            seed = (0, int(seed))  # TFP's form of a seed without hidden state
         return self.distribution(y_pred).sample(n, seed=seed)
 
     def mixture_quantile(self, y_pred: Any, q: Any) -> Any:

@@ -16,8 +16,10 @@ class PoissonHead(DistributionHead):
 
     Emits `log_rate`, the logarithm of the expected count, which keeps its
     digits where a rate would underflow; `mean` gives the rate. Targets are
-    the integers 0, 1, 2, ...; `validate` refuses others, which the likelihood
-    would take without a word. In float32, counts above 2**24 are rounded.
+    the integers 0, 1, 2, ...; `validate` refuses others, and their likelihood
+    is NaN. Float32 loses digits of the likelihood and the cdf as counts grow:
+    near 1e5 it is right to some hundredths of a nat, near 1e7 it is useless.
+    Model counts that large as continuous.
 
     A mask of the input passes through unchanged, and computation is in
     float32 under every dtype policy. For the methods see

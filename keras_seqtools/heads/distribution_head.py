@@ -29,7 +29,9 @@ class DistributionHead(Family, keras.layers.Layer):
     output, and builds the distribution from them. `locations` and `scales`
     list the parameters that a shift and a rescaling of the target touch,
     `support` bounds the targets (open for continuous families, closed for
-    discrete ones) and `discrete` says that they are integers.
+    discrete ones) and `discrete` says that they are integers. The distribution
+    needs a mean and a variance, where quantiles are searched, and a cdf.
+    Without `scales`, `adapt` finds targets hard to fit that are far from 1.
 
     Args:
         units: Positive integer. Number of targets. Defaults to `1`.
@@ -55,6 +57,7 @@ class DistributionHead(Family, keras.layers.Layer):
     ...         "concentration": kst.heads.links.positive,
     ...         "scale": kst.heads.links.positive,
     ...     }
+    ...     scales = ("scale",)
     ...     support = (0.0, np.inf)
     ...
     ...     def make_distribution(self, concentration, scale):
@@ -105,7 +108,7 @@ class DistributionHead(Family, keras.layers.Layer):
     def call(self, inputs: Any) -> Any:
         features, offset = inputs if self.offset else (inputs, 0.0)
         raw = ops.matmul(features, self.kernel) + self.bias
-        return self.mark(self._emit(raw, offset))
+        return self.mark(self._emit(raw, ops.cast(offset, raw.dtype)))
 
     def compute_mask(self, inputs: Any, mask: Any = None) -> Any:
         return mask[0] if self.offset and mask is not None else mask
@@ -175,15 +178,25 @@ class DistributionHead(Family, keras.layers.Layer):
             raw = ops.broadcast_to(bias, (len(y), *bias.shape))
             return -ops.mean(self.log_prob(y, self._emit(raw, offset)))
 
-        fit = tfp.optimizer.lbfgs_minimize(
-            lambda bias: tfp.math.value_and_gradient(
-                negative_log_likelihood, bias
-            ),
-            initial_position=ops.zeros(self.bias.shape),
-            tolerance=1e-5,
-            max_iterations=200,
-        )
-        self.bias.assign(fit.position)
+        fits = [
+            tfp.optimizer.lbfgs_minimize(
+                lambda bias: tfp.math.value_and_gradient(
+                    negative_log_likelihood, bias
+                ),
+                initial_position=ops.full(self.bias.shape, start),
+                tolerance=1e-5,
+                max_iterations=200,
+            )
+            for start in (0.0, -3.0, 3.0)  # one alone may end in a bad place
+        ]
+        fits = [fit for fit in fits if np.isfinite(fit.objective_value)]
+        if not fits:
+            raise ValueError(
+                f"`{type(self).__name__}` could not be fitted to these "
+                "targets: their likelihood is not finite."
+            )
+        best = min(fits, key=lambda fit: float(fit.objective_value))
+        self.bias.assign(best.position)
 
     def _emit(self, raw: Any, offset: Any) -> Any:
         values = []
@@ -219,3 +232,17 @@ class DistributionHead(Family, keras.layers.Layer):
                 f"{(*features[:-1], self.units)}. Received: shape {offset}"
             )
         return features
+
+
+def unbuilt_copy(head: DistributionHead) -> DistributionHead:
+    """What a loss or a metric holds of a head: what it is, without weights.
+
+    Keras saves a loss with everything it holds, and could not load one that
+    holds the weights of a layer of the model.
+    """
+    if not isinstance(head, DistributionHead):
+        raise TypeError(
+            "Invalid value for argument `head`. Expected a head, such as "
+            f"`keras_seqtools.heads.NormalHead()`. Received: head={head!r}"
+        )
+    return type(head).from_config(head.get_config())

@@ -8,8 +8,7 @@ from keras import ops
 from keras_seqtools._keras_internals import get_mask
 from keras_seqtools._validation import align_left
 from keras_seqtools.heads import DistributionHead
-from keras_seqtools.heads._held import serialize
-from keras_seqtools.heads._held import unbuilt_copy
+from keras_seqtools.heads.distribution_head import unbuilt_copy
 
 
 @keras.saving.register_keras_serializable(package="keras_seqtools")
@@ -103,7 +102,7 @@ class NegativeLogLikelihood(keras.losses.Loss):
     def get_config(self) -> dict[str, Any]:
         return {
             **super().get_config(),
-            "head": serialize(self.head),
+            "head": keras.saving.serialize_keras_object(self.head),
             "ignore_nan": self.ignore_nan,
         }
 

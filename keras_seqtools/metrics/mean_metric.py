@@ -7,8 +7,7 @@ import keras
 from keras_seqtools._keras_internals import get_mask
 from keras_seqtools._keras_internals import set_mask
 from keras_seqtools.heads import DistributionHead
-from keras_seqtools.heads._held import serialize
-from keras_seqtools.heads._held import unbuilt_copy
+from keras_seqtools.heads.distribution_head import unbuilt_copy
 
 
 @keras.saving.register_keras_serializable(package="keras_seqtools")
@@ -71,7 +70,7 @@ class MeanMetric(keras.metrics.Metric):
     def get_config(self) -> dict[str, Any]:
         return {
             **super().get_config(),
-            "head": serialize(self.head),
+            "head": keras.saving.serialize_keras_object(self.head),
             "metric": keras.saving.serialize_keras_object(self.metric),
         }
 

@@ -59,6 +59,15 @@ class UncertaintyModel(
             return FunctionalUncertaintyModel(*args, **kwargs)
         return super().__new__(cls)
 
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        if args or "inputs" in kwargs:
+            raise TypeError(
+                "A subclass of `UncertaintyModel` defines `call`. For a "
+                "functional model use `UncertaintyModel(inputs, outputs)` "
+                "itself, or `with_uncertainty` around any other."
+            )
+        super().__init__(**kwargs)
+
 
 UncertaintyModel.register(FunctionalUncertaintyModel)
 
@@ -102,6 +111,10 @@ class _WithUncertainty:
     ) -> ClassificationUncertainty | RegressionUncertainty:
         return predict_uncertainty(self._model, x, **options)
 
+    @property
+    def __wrapped__(self) -> keras.Model:
+        return self._model
+
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         return self._model(*args, **kwargs)
 
@@ -118,9 +131,10 @@ class _WithUncertainty:
 def with_uncertainty(model: keras.Model) -> Any:
     """Any model that exists, with the method `predict_uncertainty`.
 
-    What is returned stands for the model: every attribute is the model's,
-    read or set, so it can be compiled, fitted and saved through it. Nothing
-    is copied, and the model is not changed.
+    Every attribute of what is returned is the model's, read or set, so the
+    model can be compiled, fitted and saved through it. Nothing is copied, and
+    the model is not changed. Where Keras itself asks for a model, as in
+    `keras.models.clone_model`, give it the model.
 
     Args:
         model: A `keras.Model`.

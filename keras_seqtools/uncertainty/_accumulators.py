@@ -21,17 +21,24 @@ from keras import ops
 from keras_seqtools.heads import DistributionHead
 
 
+def running_mean(mean: Any, sample: Any, index: Any) -> Any:
+    """The mean with sample number `index`."""
+    return mean + (sample - mean) / (tf.cast(index, tf.float32) + 1.0)
+
+
 def welford(
     mean: Any, squares: Any, sample: Any, index: Any
 ) -> tuple[Any, Any]:
     """Mean and sum of squared deviations, with sample number `index`."""
-    difference = sample - mean
-    mean = mean + difference / (tf.cast(index, tf.float32) + 1.0)
-    return mean, squares + difference * (sample - mean)
+    new_mean = running_mean(mean, sample, index)
+    return new_mean, squares + (sample - mean) * (sample - new_mean)
 
 
 class PointMass:
-    """What a head would be whose distribution has no width: a plain output."""
+    """What a head would be whose distribution has no width: a plain output.
+
+    Tails add `y_pred - y_pred`, which is 0, but NaN for a NaN.
+    """
 
     def mean(self, y_pred: Any) -> Any:
         return y_pred
@@ -40,10 +47,10 @@ class PointMass:
         return tf.zeros_like(y_pred)
 
     def prob_below(self, y_pred: Any, threshold: float) -> Any:
-        return tf.cast(y_pred < threshold, tf.float32)
+        return tf.cast(y_pred < threshold, tf.float32) + (y_pred - y_pred)
 
     def prob_above(self, y_pred: Any, threshold: float) -> Any:
-        return tf.cast(y_pred > threshold, tf.float32)
+        return tf.cast(y_pred > threshold, tf.float32) + (y_pred - y_pred)
 
     def mixture_quantile(self, y_pred: Any, q: Sequence[float]) -> Any:
         """The smallest sample that a share of `q` of them does not exceed."""
@@ -93,7 +100,7 @@ class RegressionAccumulator:
         state = dict(state)
 
         def average(name: str, value: Any) -> None:
-            state[name], _ = welford(state[name], 0.0, value, index)
+            state[name] = running_mean(state[name], value, index)
 
         state["mean"], state["squares"] = welford(
             state["mean"], state["squares"], self.family.mean(sample), index
@@ -145,6 +152,8 @@ class ClassificationAccumulator:
         self.keep = keep
 
     def start(self, point: Any) -> dict[str, Any]:
+        if point.shape[-1] == 1:  # one sigmoid, not one class
+            self.per_label = True
         point = self._classes(point)
         zeros = tf.zeros_like(point)
         state = {
@@ -168,10 +177,15 @@ class ClassificationAccumulator:
             state["mean"], state["squares"], sample, index
         )
         entropy = -tf.reduce_sum(tf.math.xlogy(sample, sample), axis=-1)
-        state["expected_entropy"], _ = welford(
-            state["expected_entropy"], 0.0, entropy, index
+        state["expected_entropy"] = running_mean(
+            state["expected_entropy"], entropy, index
         )
-        state["votes"] += tf.one_hot(tf.argmax(sample, -1), sample.shape[-1])
+        # 0 of a probability, NaN of a NaN: no vote may come out of it.
+        state["votes"] += (
+            sample
+            - sample
+            + tf.one_hot(tf.argmax(sample, -1), sample.shape[-1])
+        )
         if self.keep:
             state["samples"] = state["samples"].write(index, sample)
         return state

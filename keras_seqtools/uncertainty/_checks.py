@@ -5,7 +5,9 @@ from typing import Any
 
 import keras
 import numpy as np
+from tensorflow.types.experimental import PolymorphicFunction
 
+from keras_seqtools._keras_internals import flatten_layers
 from keras_seqtools._validation import check_positive_int
 from keras_seqtools._validation import invalid
 from keras_seqtools.heads import DistributionHead
@@ -20,7 +22,9 @@ def check_seed(seed: int | None) -> int:
     return int(seed)
 
 
-def check_built(model: Any) -> None:
+def check_model(model: Any) -> keras.Model:
+    """The model itself, out of `with_uncertainty` too, if it is built."""
+    model = getattr(model, "__wrapped__", model)
     if not isinstance(model, keras.Model):
         raise TypeError(f"Expected a `keras.Model`. Received: {model!r}")
     if not model.built:
@@ -28,6 +32,17 @@ def check_built(model: Any) -> None:
             f"`{model.name}` has no weights yet. Call it on data, or give it "
             "a `keras.Input`, before asking for its uncertainty."
         )
+    for layer in flatten_layers(model):
+        for name, attribute in vars(type(layer)).items():
+            # What it traces inside would be kept, with noise switched on or
+            # off, for all calls to come.
+            if isinstance(attribute, PolymorphicFunction):
+                raise ValueError(
+                    f"`{type(layer).__name__}.{name}` is a `tf.function`, "
+                    "into which random layers cannot be followed. Remove the "
+                    "decorator: Keras compiles the model as it is."
+                )
+    return model
 
 
 def passes(
@@ -54,6 +69,9 @@ def passes(
 
 def check_probabilities(p: np.ndarray) -> None:
     """Of classes, on the last axis; within what float16 rounds away."""
+    p = p[~np.isnan(p).any(-1)]  # they come out as NaN, for all to see
+    if not p.size:
+        return
     if p.min() < -1e-3 or p.max() > 1.001 or np.abs(p.sum(-1) - 1).max() > 0.01:
         raise ValueError(
             "Expected a classifier that emits probabilities. Received: "

@@ -15,6 +15,7 @@ import tensorflow as tf
 from keras_seqtools._keras_internals import flatten_layers
 from keras_seqtools._keras_internals import get_mask
 from keras_seqtools._keras_internals import seed_generators
+from keras_seqtools._validation import check_positive_int
 from keras_seqtools.uncertainty._stochastic_layers import sampling
 
 _fold_in = tf.random.experimental.stateless_fold_in
@@ -29,10 +30,10 @@ class _Batches(keras.Model):
         )
 
     def predict_step(self, data: Any) -> Any:
-        x, y, _ = keras.utils.unpack_x_y_sample_weight(data)
+        x, y, weight = keras.utils.unpack_x_y_sample_weight(data)
         index = tf.identity(self.batch_index.value)
         self.batch_index.assign(index + 1)
-        return self.step(x, y, index)
+        return self.step(x, y, weight, index)
 
 
 def run_pass(model: keras.Model, x: Any, seed: Any) -> Any:
@@ -62,7 +63,9 @@ def over_batches(
     batch_size: int | None,
     **options: Any,
 ) -> Any:
-    """`step(x, y, batch_index)` of every batch, concatenated to arrays."""
+    """`step(x, y, weight, batch_index)` of all batches, concatenated."""
+    if batch_size is not None:
+        check_positive_int("batch_size", batch_size)
     batches = _Batches(step)
     # XLA would take seconds to compile for each new shape of a batch.
     batches.compile(
@@ -87,7 +90,12 @@ def sample_batches(
     """
     key = tf.constant([seed % 2**31, seed // 2**31], tf.int32)
 
-    def step(x: Any, y: Any, batch_index: Any) -> dict[str, Any]:
+    def step(x: Any, y: Any, weight: Any, batch_index: Any) -> dict[str, Any]:
+        if with_targets and (y is None or weight is not None):
+            raise ValueError(
+                "Expected batches of inputs and targets, without weights. "
+                f"Received: {'no targets' if y is None else 'sample weights'}"
+            )
         batch_key = _fold_in(key, batch_index)
         point = run_pass(model, x, None)
         mask = get_mask(point)

@@ -38,7 +38,15 @@ def stochastic_layers(model: keras.Model) -> dict[Any, dict[str, float]]:
     """
     found = {}
     for layer in flatten_layers(model):
-        if isinstance(layer, keras.Model) or is_preprocessing(layer):
+        if is_preprocessing(layer):
+            continue
+        if isinstance(layer, keras.Model):
+            if seed_generators(layer):
+                raise ValueError(
+                    f"`{layer.name}` draws noise itself, with a seed generator "
+                    "of its own, and a whole model cannot be switched to "
+                    "training. Move the noise into a layer."
+                )
             continue
         rates = {
             name: float(value)

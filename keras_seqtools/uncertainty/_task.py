@@ -59,10 +59,20 @@ def resolve_task(
     if task in CLASSIFICATION:
         return task
     head = _find_head(model)
-    if head is not None:
-        return head
-    if task == "regression":
-        return PointMass()
+    family: DistributionHead | PointMass | str
+    if head is None and task == "auto":
+        family = _guess(model, from_logits)
+    else:
+        family = PointMass() if head is None else head
+    if from_logits and not isinstance(family, str):
+        raise ValueError(
+            f"`{model.name}` does not look like a classifier, and only one "
+            "has logits. Pass `task='classification'` if it is."
+        )
+    return family
+
+
+def _guess(model: keras.Model, from_logits: bool) -> PointMass | str:
     found = _from_loss(model, from_logits) or _from_activation(model)
     if found is None:
         raise ValueError(
@@ -78,6 +88,10 @@ def _find_head(model: keras.Model) -> DistributionHead | None:
     held_by_loss = getattr(getattr(model, "loss", None), "head", None)
     if isinstance(held_by_loss, DistributionHead):
         return held_by_loss
+    last = _last_operation(model)
+    if last is not None:
+        return last if isinstance(last, DistributionHead) else None
+    # A subclassed model, of which one only knows what it holds.
     heads = [
         layer
         for layer in flatten_layers(model)
@@ -108,19 +122,22 @@ def _from_loss(model: keras.Model, from_logits: bool) -> str | None:
 
 
 def _from_activation(model: keras.Model) -> str | None:
-    operations = (
-        operation
-        for operation in operations_backwards(model)
-        if type(operation).__name__ not in _SHAPE_ONLY
-    )
-    last = next(operations, None)
-    if last is None:  # a subclassed model, which has no graph
+    last = _last_operation(model)
+    if last is None:
         return None
-    if isinstance(last, keras.layers.TimeDistributed):
-        last = last.layer
     activation = getattr(last, "activation", last)
     name = getattr(activation, "__name__", type(activation).__name__).lower()
     if name in _ACTIVATIONS:
         return _ACTIVATIONS[name]
     is_number = name == "linear" and model.outputs[0].shape[-1] == 1
     return "regression" if is_number else None
+
+
+def _last_operation(model: keras.Model) -> Any:
+    """What makes the numbers of the output; None for a model without graph."""
+    for operation in operations_backwards(model):
+        if type(operation).__name__ not in _SHAPE_ONLY:
+            if isinstance(operation, keras.layers.TimeDistributed):
+                return operation.layer
+            return operation
+    return None

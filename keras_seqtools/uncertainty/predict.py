@@ -10,7 +10,7 @@ from keras_seqtools._validation import check_fractions
 from keras_seqtools._validation import invalid
 from keras_seqtools.uncertainty._accumulators import ClassificationAccumulator
 from keras_seqtools.uncertainty._accumulators import RegressionAccumulator
-from keras_seqtools.uncertainty._checks import check_built
+from keras_seqtools.uncertainty._checks import check_model
 from keras_seqtools.uncertainty._checks import check_probabilities
 from keras_seqtools.uncertainty._checks import check_seed
 from keras_seqtools.uncertainty._checks import passes
@@ -54,7 +54,8 @@ def predict_uncertainty(
     a head, a model with nothing random is refused.
 
     The same seed gives the same answer for the same batches; another
-    `batch_size` draws other masks.
+    `batch_size` draws other masks. Every pass over every batch starts from the
+    states that a stateful layer has.
 
     Args:
         model: A built `keras.Model` with one output: Sequential, functional
@@ -112,7 +113,7 @@ def predict_uncertainty(
     - [Gal & Ghahramani, 2016](https://arxiv.org/abs/1506.02142)
     """
     seed = check_seed(seed)
-    check_built(model)
+    model = check_model(model)
     family = resolve_task(model, task, from_logits)
     quantiles, thresholds = _check_asked(
         isinstance(family, str), quantiles, levels, thresholds
@@ -165,7 +166,9 @@ def predict_deterministic(
 ) -> Any:
     """The output of a model with every random layer off, `MCDropout` too.
 
-    For a model without always-on layers this is `Model.predict`.
+    For a model without always-on layers this is `Model.predict`. A layer of
+    another package that is random in every call, and so takes no `training`,
+    stays on; every batch starts from the states that a stateful layer has.
 
     Args:
         model: A built `keras.Model`.
@@ -188,10 +191,10 @@ def predict_deterministic(
     >>> kst.predict_deterministic(model, x, verbose=0).tolist()
     [[1.0, 1.0, 1.0, 1.0]]
     """
-    check_built(model)
+    model = check_model(model)
     return over_batches(
         model,
-        lambda x, y, batch_index: run_pass(model, x, None),
+        lambda x, y, weight, batch_index: run_pass(model, x, None),
         x,
         batch_size,
         verbose=verbose,
@@ -218,7 +221,8 @@ def _check_asked(
     )
     all_levels = [] if levels is None else check_fractions("levels", levels)
     ends = [end for level in all_levels for end in ends_of(level)]
-    limits = [float(limit) for limit in np.ravel(thresholds or ())]
+    limits = [] if thresholds is None else np.ravel(thresholds).tolist()
+    limits = [float(limit) for limit in limits]
     if not np.isfinite(limits).all():
         raise invalid("thresholds", "finite numbers", thresholds)
     keys = {level_key(q) for q in (*wanted, *ends)}

@@ -118,7 +118,7 @@ class ClassificationUncertainty(_Uncertainty):
 
     @property
     def votes(self) -> np.ndarray:
-        return self._emitted(self.class_votes).astype(int)
+        return self._emitted(self.class_votes)
 
     @property
     def vote_fraction(self) -> np.ndarray:

@@ -205,6 +205,45 @@ def test_adapt_finds_the_most_likely_constant(
     assert log_likelihood(y_pred) > best - 1e-4
 
 
+@keras.saving.register_keras_serializable(package="test_heads")
+class WeibullHead(DistributionHead):
+    parameters = {"concentration": links.positive, "scale": links.positive}
+    scales = ("scale",)
+    support = (0.0, np.inf)
+
+    def make_distribution(self, concentration, scale):
+        from tensorflow_probability import distributions as tfd
+
+        return tfd.Weibull(concentration, scale)
+
+
+@pytest.mark.parametrize("scale", [1e-3, 1.0, 100.0, 1e6])
+def test_adapt_of_a_users_family_at_any_scale(scale):
+    y = stats.weibull_min(2.0, scale=scale).rvs((3000, 1), random_state=1)
+    head = WeibullHead()
+    head.build((None, 3))
+    head.adapt(y)
+    found = np.asarray(head(np.zeros((1, 3), "float32")), "float64")[0]
+
+    def negative_log_likelihood(values):
+        shape, relative = np.exp(values)
+        return (
+            -stats.weibull_min(shape, scale=scale * relative).logpdf(y).mean()
+        )
+
+    best = optimize.minimize(
+        negative_log_likelihood, (0.0, 0.0), method="Nelder-Mead"
+    )
+    np.testing.assert_allclose(found, np.exp(best.x) * [1.0, scale], rtol=1e-2)
+
+
+def test_support_may_end_above():
+    class Negative(WeibullHead):
+        support = (-np.inf, 0.0)
+
+    assert Negative().possible_target < 0.0
+
+
 def test_adapt_of_a_normal_is_mean_and_standard_deviation():
     y = real((500, 2)) * [1.0, 50.0]
     head = NormalHead(units=2)

@@ -72,6 +72,17 @@ def test_subclasses_work_after_a_functional_model():
     ]
 
 
+def test_functional_subclasses_are_refused_before_they_harm_others():
+    class Functional(kst.models.UncertaintyModel):
+        def __init__(self):
+            x = keras.Input((4,))
+            super().__init__(x, kst.heads.NormalHead()(x))
+
+    with pytest.raises(TypeError, match="defines `call`"):
+        Functional()
+    assert subclassed().predict_uncertainty(X, **OPTIONS).mean.size
+
+
 def test_wrapper_is_the_model_itself():
     plain = keras.Sequential(
         [keras.Input((4,)), keras.layers.Dropout(0.3), keras.layers.Dense(1)]
@@ -85,6 +96,10 @@ def test_wrapper_is_the_model_itself():
     assert model.layers == plain.layers
     np.testing.assert_array_equal(model(X), plain(X))
     assert model.predict_uncertainty(X, **OPTIONS).mean.shape == (32, 1)
+    wrapped = kst.predict_uncertainty(model, X, **OPTIONS)
+    np.testing.assert_array_equal(
+        wrapped.mean, model.predict_uncertainty(X, **OPTIONS).mean
+    )
     with pytest.raises(TypeError, match=r"keras\.Model"):
         kst.models.with_uncertainty("model")
 

@@ -118,12 +118,38 @@ def test_masked_steps_do_not_count():
     assert np.isfinite(list(scores.values())).all()
 
 
+def test_nan_in_x_is_nan_in_every_score():
+    model = model_ending_in(kst.heads.NormalHead())
+    x = X.copy()
+    x[3] = np.nan
+    scores = kst.evaluate_uncertainty(model, x, X[:, 0], **OPTIONS)
+    assert np.isnan(list(scores.values())).all()
+
+
+def test_impossible_targets_are_refused_before_any_work():
+    class Counts(keras.callbacks.Callback):
+        def on_predict_begin(self, logs=None):
+            raise AssertionError("work began")
+
+    with pytest.raises(ValueError, match=r"y\[3\] = -1"):
+        kst.evaluate_uncertainty(
+            model_ending_in(kst.heads.PoissonHead()),
+            X[:5],
+            np.array([0.0, 1, 2, -1, 0]),
+            callbacks=[Counts()],
+        )
+
+
 def test_refusals():
     counts = model_ending_in(kst.heads.PoissonHead())
-    with pytest.raises(ValueError, match=r"y\[3, 0\] = -1"):
-        kst.evaluate_uncertainty(
-            counts, X[:5], np.array([0.0, 1, 2, -1, 0]), **OPTIONS
-        )
+    batches = tf.data.Dataset.from_tensor_slices((X[:2], [[0.0], [-1.0]]))
+    with pytest.raises(ValueError, match=r"y\[1, 0\] = -1"):
+        kst.evaluate_uncertainty(counts, batches.batch(2), **OPTIONS)
+    with pytest.raises(ValueError, match="no targets"):
+        kst.evaluate_uncertainty(counts, X, **OPTIONS)
+    weighted = tf.data.Dataset.from_tensor_slices((X, X[:, :1], X[:, 0]))
+    with pytest.raises(ValueError, match="sample weights"):
+        kst.evaluate_uncertainty(counts, weighted.batch(9), **OPTIONS)
     with pytest.raises(ValueError, match=r"targets of shape"):
         kst.evaluate_uncertainty(counts, X, np.zeros((300, 2)), **OPTIONS)
     with pytest.raises(ValueError, match=r"equal numbers of rows.*\[2, 300\]"):
@@ -135,3 +161,7 @@ def test_refusals():
     classes = model_ending_in(L.Dense(3, "softmax"))
     with pytest.raises(ValueError, match="classes from 0 to 2"):
         kst.evaluate_uncertainty(classes, X, np.full(300, 3), **OPTIONS)
+    with pytest.raises(ValueError, match="classes from 0 to 2"):
+        kst.evaluate_uncertainty(classes, X, np.full(300, 0.5), **OPTIONS)
+    with pytest.raises(ValueError, match="rows of zeros and a one"):
+        kst.evaluate_uncertainty(classes, X, np.full((300, 3), 0.3), **OPTIONS)

@@ -261,21 +261,117 @@ def test_probabilities_that_are_none_are_refused():
         kst.predict_uncertainty(model, 9 * X, task="classification", **QUIET)
 
 
-def test_two_heads_need_a_word():
-    x = keras.Input((4,))
-    first = kst.heads.NormalHead()
-    h = L.Dropout(0.3)(first(x))
-    last = kst.heads.NormalHead()
-    model = keras.Model(x, last(h))
+class TwoHeads(keras.Model):
+    def __init__(self):
+        super().__init__()
+        self.first, self.last = kst.heads.NormalHead(), kst.heads.NormalHead()
+        self.drop = L.Dropout(0.3)
+
+    def call(self, x):
+        return self.last(self.drop(self.first(x)))
+
+
+def test_two_heads_without_a_graph_need_a_word():
+    model = TwoHeads()
+    model(X)
     with pytest.raises(ValueError, match=r"several heads.*`task`"):
         kst.predict_uncertainty(model, X)
-    assert kst.predict_uncertainty(model, X, task=last, **QUIET).mean.size
+    u = kst.predict_uncertainty(model, X, task=model.last, **QUIET)
+    assert u.mean.shape == (40, 1)
+
+
+def test_only_the_head_that_makes_the_output_counts():
+    x = keras.Input((4,))
+    h = kst.heads.NormalHead()(L.Dropout(0.3)(x))
+    model = keras.Model(x, L.Dense(2, "softmax")(h))
+    u = kst.predict_uncertainty(model, X, **QUIET)
+    assert isinstance(u, kst.uncertainty.ClassificationUncertainty)
+    sliced = keras.Sequential(
+        [
+            keras.Input((6, 4)),
+            L.Dropout(0.3),
+            L.TimeDistributed(kst.heads.NormalHead()),
+            kst.layers.CausalSlice(2),
+        ]
+    )
+    u = kst.predict_uncertainty(sliced, np.ones((3, 6, 4)), **QUIET)
+    assert u.aleatoric_std.shape == (3, 2, 1)
+
+
+def test_one_sigmoid_is_a_classification_too():
+    model = model_ending_in(L.Dense(1))
+    u = kst.predict_uncertainty(
+        model, X, task="classification", from_logits=True, seed=1, **QUIET
+    )
+    assert u.probabilities.shape == (40, 1)
+    assert (u.probabilities < 1.0).all()
+    with pytest.raises(ValueError, match="does not look like a classifier"):
+        kst.predict_uncertainty(model, X, from_logits=True)
+
+
+def test_nan_comes_out_as_nan():
+    x = X.copy()
+    x[3] = np.nan
+    others = np.arange(40) != 3
+    # Nothing but dropout before: some kernels make a 0 of relu(NaN).
+    classifier = keras.Sequential(
+        [keras.Input((4,)), L.Dropout(0.3), L.Dense(3, "softmax")]
+    )
+    u = kst.predict_uncertainty(classifier, x, **QUIET)
+    for name in ("p_max", "mutual_information", "variation_ratio"):
+        assert np.isnan(getattr(u, name)[3])
+        assert np.isfinite(getattr(u, name)[others]).all()
+    point = keras.Sequential([keras.Input((4,)), L.Dropout(0.3), L.Dense(1)])
+    u = kst.predict_uncertainty(point, x, thresholds=0.0, **QUIET)
+    assert np.isnan(u.prob_below(0)[3, 0])
+    assert np.isnan(u.prob_above(0)[3, 0])
+
+
+@pytest.mark.parametrize("thresholds", [0.0, [0.0], np.array([0.0, 1.0])])
+def test_thresholds_in_any_form(thresholds):
+    model = model_ending_in(kst.heads.NormalHead())
+    u = kst.predict_uncertainty(model, X, thresholds=thresholds, **QUIET)
+    assert u.prob_below(0.0).shape == (40, 1)
+
+
+def test_noise_that_cannot_be_followed_is_refused():
+    class Compiled(keras.Model):
+        def __init__(self):
+            super().__init__()
+            self.drop, self.head = L.Dropout(0.3), kst.heads.NormalHead()
+
+        @tf.function
+        def body(self, x):
+            return self.drop(x)
+
+        def call(self, x):
+            return self.head(self.body(x))
+
+    class Noisy(keras.Model):
+        def __init__(self):
+            super().__init__()
+            self.seeds = keras.random.SeedGenerator(1)
+            self.head = kst.heads.NormalHead()
+
+        def call(self, x, training=False):
+            if training:
+                x = keras.random.dropout(x, 0.3, seed=self.seeds)
+            return self.head(x)
+
+    for model, message in (
+        (Compiled(), r"body` is a `tf\.function`"),
+        (Noisy(), "draws noise itself"),
+    ):
+        model(X)
+        with pytest.raises(ValueError, match=message):
+            kst.predict_uncertainty(model, X)
 
 
 @pytest.mark.parametrize(
     ("options", "message"),
     [
         ({"num_samples": 0}, "`num_samples`"),
+        ({"batch_size": 0}, "`batch_size`"),
         ({"seed": -1}, "`seed`"),
         ({"seed": 1.5}, "`seed`"),
         ({"quantiles": (0.0,)}, "`quantiles`"),

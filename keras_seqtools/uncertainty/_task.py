@@ -88,13 +88,13 @@ def _find_head(model: keras.Model) -> DistributionHead | None:
     held_by_loss = getattr(getattr(model, "loss", None), "head", None)
     if isinstance(held_by_loss, DistributionHead):
         return held_by_loss
-    last = _last_operation(model)
-    if last is not None:
+    last = _last_operation(model) or model
+    if not isinstance(last, keras.Model):
         return last if isinstance(last, DistributionHead) else None
     # A subclassed model, of which one only knows what it holds.
     heads = [
         layer
-        for layer in flatten_layers(model)
+        for layer in flatten_layers(last)
         if isinstance(layer, DistributionHead)
     ]
     if len(heads) > 1:

@@ -280,6 +280,21 @@ def test_two_heads_without_a_graph_need_a_word():
     assert u.mean.shape == (40, 1)
 
 
+def test_a_head_inside_a_subclassed_model_inside_another():
+    class Inner(keras.Model):
+        def __init__(self):
+            super().__init__()
+            self.head = kst.heads.NormalHead()
+
+        def call(self, x):
+            return self.head(x)
+
+    x = keras.Input((4,))
+    model = keras.Model(x, Inner()(L.Dropout(0.3)(x)))
+    u = kst.predict_uncertainty(model, X, **QUIET)
+    assert u.aleatoric_std.shape == (40, 1)
+
+
 def test_only_the_head_that_makes_the_output_counts():
     x = keras.Input((4,))
     h = kst.heads.NormalHead()(L.Dropout(0.3)(x))

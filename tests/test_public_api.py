@@ -1,8 +1,6 @@
 """What users may import: each name by one path, and at no cost to others."""
 
-import importlib
 import inspect
-import pkgutil
 import subprocess
 import sys
 
@@ -57,11 +55,6 @@ def test_the_root_holds_verbs_only():
 def test_classes_are_registered_under_their_own_name(cls):
     name = f"keras_seqtools>{cls.__name__}"
     assert keras.saving.get_registered_object(name) is cls
-
-
-def test_every_module_imports_by_itself():
-    for module in pkgutil.walk_packages(kst.__path__, "keras_seqtools."):
-        importlib.import_module(module.name)
 
 
 def test_importing_changes_nothing_and_loads_no_tfp():

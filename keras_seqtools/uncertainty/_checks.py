@@ -32,17 +32,22 @@ def check_model(model: Any) -> keras.Model:
             f"`{model.name}` has no weights yet. Call it on data, or give it "
             "a `keras.Input`, before asking for its uncertainty."
         )
-    for layer in flatten_layers(model):
-        for name, attribute in vars(type(layer)).items():
-            # What it traces inside would be kept, with noise switched on or
-            # off, for all calls to come.
+    if stochastic_layers(model):
+        for layer in flatten_layers(model):
+            _check_not_compiled(type(layer))
+    return model
+
+
+def _check_not_compiled(cls: type) -> None:
+    """What a `tf.function` traces while noise is switched, it would keep."""
+    for base in cls.__mro__:
+        for name, attribute in vars(base).items():
             if isinstance(attribute, PolymorphicFunction):
                 raise ValueError(
-                    f"`{type(layer).__name__}.{name}` is a `tf.function`, "
-                    "into which random layers cannot be followed. Remove the "
-                    "decorator: Keras compiles the model as it is."
+                    f"`{base.__name__}.{name}` is a `tf.function`, into which "
+                    "random layers cannot be followed. Remove the decorator: "
+                    "Keras compiles the model as it is."
                 )
-    return model
 
 
 def passes(

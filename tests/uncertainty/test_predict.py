@@ -337,7 +337,12 @@ def test_nan_comes_out_as_nan():
         assert np.isnan(getattr(u, name)[3])
         assert np.isfinite(getattr(u, name)[others]).all()
     point = keras.Sequential([keras.Input((4,)), L.Dropout(0.3), L.Dense(1)])
-    u = kst.predict_uncertainty(point, x, thresholds=0.0, **QUIET)
+    u = kst.predict_uncertainty(
+        point, x, thresholds=0.0, quantiles=(0.1, 0.9), **QUIET
+    )
+    for q in (0.1, 0.9):
+        assert np.isnan(u.quantile(q)[3, 0])
+        assert np.isfinite(u.quantile(q)[others]).all()
     assert np.isnan(u.prob_below(0)[3, 0])
     assert np.isnan(u.prob_above(0)[3, 0])
 
@@ -362,6 +367,9 @@ def test_noise_that_cannot_be_followed_is_refused():
         def call(self, x):
             return self.head(self.body(x))
 
+    class Inherits(Compiled):
+        pass
+
     class Noisy(keras.Model):
         def __init__(self):
             super().__init__()
@@ -375,6 +383,7 @@ def test_noise_that_cannot_be_followed_is_refused():
 
     for model, message in (
         (Compiled(), r"body` is a `tf\.function`"),
+        (Inherits(), r"body` is a `tf\.function`"),
         (Noisy(), "draws noise itself"),
     ):
         model(X)

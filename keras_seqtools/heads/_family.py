@@ -25,9 +25,24 @@ class Family:
     parameters: ClassVar[Mapping[str, Callable[[Any], Any]]] = {}
     locations: ClassVar[tuple[str, ...]] = ()
     scales: ClassVar[tuple[str, ...]] = ()
-    support: ClassVar[tuple[float, float]] = (-np.inf, np.inf)
+    dispersions: ClassVar[tuple[str, ...]] = ()
+    support: tuple[float, float] = (-np.inf, np.inf)
     discrete: ClassVar[bool] = False
+    joint: ClassVar[bool] = False  # whether one likelihood is that of all units
     units: int
+
+    @property
+    def widths(self) -> dict[str, int]:
+        """Parameters that are vectors, and their lengths."""
+        return {}
+
+    @property
+    def sizes(self) -> dict[str, int]:
+        """How many numbers an item needs for each parameter."""
+        return {
+            name: self.units * self.widths.get(name, 1)
+            for name in self.parameters
+        }
 
     @property
     def possible_target(self) -> float:
@@ -39,24 +54,34 @@ class Family:
             return lowest
         return lowest + 1.0 if highest == np.inf else (lowest + highest) / 2
 
-    def make_distribution(self, **parameters: Any) -> Any:
+    def make_distribution(self, *args: Any, **parameters: Any) -> Any:
         """The TFP distribution with these parameters, each `(..., units)`."""
         raise TypeError(
             f"`{type(self).__name__}` must define `make_distribution`."
         )
 
     def split(self, y_pred: Any) -> dict[str, Any]:
-        """The parameters by name, each of shape `(..., units)`."""
+        """The parameters by name, each of shape `(..., units)`.
+
+        Those that are vectors have one axis more.
+        """
         y_pred = ops.convert_to_tensor(y_pred)
-        size = self.units * len(self.parameters)
+        size = sum(self.sizes.values())
         if y_pred.shape[-1] != size:
             raise ValueError(
                 f"`{type(self).__name__}(units={self.units})` emits {size} "
                 f"numbers per item ({', '.join(self.parameters)}). "
                 f"Received: y_pred of shape {tuple(y_pred.shape)}"
             )
-        blocks = ops.split(y_pred, len(self.parameters), axis=-1)
-        return dict(zip(self.parameters, blocks, strict=True))
+        blocks, start = {}, 0
+        for name, size in self.sizes.items():
+            block = y_pred[..., start : start + size]
+            if name in self.widths:
+                shape = (*ops.shape(block)[:-1], self.units, self.widths[name])
+                block = ops.reshape(block, shape)
+            blocks[name] = block
+            start += size
+        return blocks
 
     def distribution(self, y_pred: Any) -> Any:
         """The `tfp.distributions` object, of batch shape `(..., units)`."""
@@ -87,23 +112,32 @@ class Family:
     def log_prob(self, y: Any, y_pred: Any) -> Any:
         """Log-probability of targets `y`, in nats, `(..., units)`.
 
-        NaN, never a plausible number, for a target outside the support.
+        NaN, never a plausible number, for a target outside the support. For
+        a joint family it is that of all units, `(...)`.
         """
         y = self.align(y, y_pred)
-        log_prob = self.distribution(y_pred).log_prob(y)
-        return ops.where(self._is_possible(y), log_prob, np.nan)
+        is_possible = self._is_possible(y)
+        if self.joint:
+            is_possible = ops.all(is_possible, axis=-1)
+        log_prob = self._log_prob(y, **self.split(y_pred))
+        return ops.where(is_possible, log_prob, np.nan)
+
+    def log_likelihood(self, y: Any, y_pred: Any) -> Any:
+        """Log-probability of all units of an item together, `(...)`."""
+        log_prob = self.log_prob(y, y_pred)
+        return log_prob if self.joint else ops.sum(log_prob, axis=-1)
 
     def cdf(self, y: Any, y_pred: Any) -> Any:
         """P(Y <= y), `(..., units)`."""
-        return self._cdf(self.align(y, y_pred), self.distribution(y_pred))
+        return self._probability(self.align(y, y_pred), y_pred)
 
     def mean(self, y_pred: Any) -> Any:
         """Mean, `(..., units)`."""
-        return self.distribution(y_pred).mean()
+        return self._moment("mean", y_pred)
 
     def variance(self, y_pred: Any) -> Any:
         """Variance, `(..., units)`."""
-        return self.distribution(y_pred).variance()
+        return self._moment("variance", y_pred)
 
     def stddev(self, y_pred: Any) -> Any:
         """Standard deviation, `(..., units)`."""
@@ -111,7 +145,7 @@ class Family:
 
     def mode(self, y_pred: Any) -> Any:
         """Mode, `(..., units)`."""
-        return self.distribution(y_pred).mode()
+        return self._moment("mode", y_pred)
 
     def quantile(self, y_pred: Any, q: Any) -> Any:
         """The smallest y with P(Y <= y) >= q, `(len(q), ..., units)`.
@@ -130,11 +164,11 @@ class Family:
         """P(Y < threshold), `(..., units)`."""
         # A discrete Y below 3 is at most 2; a continuous one is never 3.
         last = np.ceil(threshold) - 1.0 if self.discrete else threshold
-        return self._cdf(last, self.distribution(y_pred))
+        return self._probability(last, y_pred)
 
     def prob_above(self, y_pred: Any, threshold: float) -> Any:
         """P(Y > threshold), `(..., units)`."""
-        return 1.0 - self._cdf(threshold, self.distribution(y_pred))
+        return self._probability(threshold, y_pred, above=True)
 
     def sample(self, y_pred: Any, n: int, seed: Any = None) -> Any:
         """`n` draws of Y, `(n, ..., units)`; the same for the same seed."""
@@ -149,19 +183,16 @@ class Family:
         result has shape `(len(q), ..., units)`.
         """
         y_pred = ops.convert_to_tensor(y_pred)
-        components = self.distribution(ops.cast(y_pred, "float64"))
-        mean, variance = components.mean(), components.variance()
-        # Where a family has no moments, any place and any scale will do.
-        mean = ops.where(ops.isfinite(mean), mean, 0.0)
-        usable = ops.isfinite(variance) & (variance > 0.0)
-        variance = ops.where(usable, variance, 1.0)
-        total = ops.mean(variance, axis=0) + ops.var(mean, axis=0)
+        precise = ops.cast(y_pred, "float64")
+        components = self._marginals(precise)
+        center, variance = self._center_and_variance(precise)
+        total = ops.mean(variance, axis=0) + ops.var(center, axis=0)
         quantiles = invert_cdf(
             lambda y: ops.mean(self._cdf(y[:, None], components), axis=1),
             check_fractions("q", q),
-            center=ops.mean(mean, axis=0),
+            center=ops.mean(center, axis=0),
             width=3.0 * ops.sqrt(total),
-            resolution=1e-4 * ops.sqrt(ops.min(variance, axis=0)),
+            resolution=1e-5 * ops.min(self._finest(precise), axis=0),
             support=self.support,
             discrete=self.discrete,
         )
@@ -214,6 +245,48 @@ class Family:
         if self.discrete:
             return (y >= lowest) & (y <= highest) & (y % 1 == 0)
         return (y > lowest) & (y < highest)
+
+    def _log_prob(self, y: Any, *args: Any, **parameters: Any) -> Any:
+        return self.make_distribution(**parameters).log_prob(y)
+
+    def _moment(self, name: str, y_pred: Any) -> Any:
+        distribution = self._marginals(y_pred)
+        try:
+            return getattr(distribution, name)()
+        except NotImplementedError as error:
+            raise ValueError(
+                f"`{type(self).__name__}` has no {name}."
+            ) from error
+
+    def _center_and_variance(self, y_pred: Any) -> tuple[Any, Any]:
+        """Where quantiles are searched first: any place and scale will do."""
+        try:
+            mean, variance = self.mean(y_pred), self.variance(y_pred)
+        except ValueError:
+            mean = ops.zeros_like(y_pred[..., : self.units])
+            variance = mean
+        usable = ops.isfinite(variance) & (variance > 0.0)
+        return (
+            ops.where(ops.isfinite(mean), mean, 0.0),
+            ops.where(usable, variance, 1.0),
+        )
+
+    def _finest(self, y_pred: Any) -> Any:
+        """The width of the finest detail of the cdf."""
+        return ops.sqrt(self._center_and_variance(y_pred)[1])
+
+    def _marginals(self, y_pred: Any) -> Any:
+        """The distribution of each unit on its own."""
+        return self.distribution(y_pred)
+
+    def _probability(self, y: Any, y_pred: Any, above: bool = False) -> Any:
+        """P(Y <= y) or P(Y > y), in float64 before it becomes what `y_pred` is.
+
+        The cdf of a discrete family loses too many digits in float32.
+        """
+        y_pred = ops.convert_to_tensor(y_pred)
+        p = self._cdf(y, self._marginals(ops.cast(y_pred, "float64")))
+        return ops.cast(1.0 - p if above else p, y_pred.dtype)
 
     def _cdf(self, y: Any, distribution: Any) -> Any:
         """TFP's cdf, made right between integers and outside the support."""

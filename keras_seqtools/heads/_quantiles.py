@@ -4,6 +4,7 @@ TFP has none for discrete families and mixtures. In float64 throughout: near
 a level of 0 or 1 the digits of float32 are not enough to tell counts apart.
 """
 
+import math
 from collections.abc import Callable
 from typing import Any
 
@@ -24,6 +25,9 @@ def invert_cdf(
 ) -> Any:
     """The smallest `y` with `cdf(y) >= level`, by bisection.
 
+    Where a continuous support has a lower end, what is halved is the logarithm
+    of the distance from it: right next to it, digits are relative too.
+
     Args:
         cdf: Function from `(len(levels), ...)` to probabilities, same shape.
         levels: Sequence of numbers in (0, 1).
@@ -40,6 +44,34 @@ def invert_cdf(
     center, width, resolution = (
         ops.cast(value, "float64") for value in (center, width, resolution)
     )
+    lowest, highest = support
+    if discrete or lowest == -math.inf:
+        return _bisect(
+            cdf, levels, center, width, resolution, support, discrete
+        )
+    distance = center - lowest
+    distance = ops.where(distance > 0.0, distance, 1.0)
+    log_distance = _bisect(
+        lambda u: cdf(lowest + ops.exp(u)),
+        levels,
+        center=ops.log(distance),
+        width=ops.ones_like(distance),
+        resolution=ops.minimum(resolution / distance, 1e-4),
+        support=(-math.inf, math.log(highest - lowest)),
+        discrete=False,
+    )
+    return lowest + ops.exp(log_distance)
+
+
+def _bisect(
+    cdf: Callable[[Any], Any],
+    levels: Any,
+    center: Any,
+    width: Any,
+    resolution: Any,
+    support: tuple[float, float],
+    discrete: bool,
+) -> Any:
     level = ops.reshape(
         ops.convert_to_tensor(levels, "float64"),
         (-1, *(1,) * len(center.shape)),

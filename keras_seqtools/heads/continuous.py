@@ -13,19 +13,17 @@ from keras_seqtools.heads.distribution_head import DistributionHead
 class NormalHead(DistributionHead):
     """A normal distribution whose mean and spread both follow the input.
 
-    Emits `loc` and `scale`, in the units of the target. The scale is at least
-    1e-4 (of the target's standard deviation, after `adapt`). Outliers pull a
-    normal distribution hard; `StudentTHead` bears them.
-
-    A mask of the input passes through unchanged, and computation is in
-    float32 under every dtype policy. For the methods see
-    `keras_seqtools.heads.DistributionHead`.
+    Emits `loc` and `scale`, in the units of the target. With
+    `dispersion="constant"` the spread is one number for all inputs. Outliers
+    pull a normal distribution hard; `StudentTHead` bears them.
 
     Args:
         units: Positive integer. Number of targets. Defaults to `1`.
         offset: Boolean. Whether a second input is added to `loc`. Defaults
             to `False`.
-        **kwargs: Arguments of `keras.layers.Layer`, such as `name`.
+        **kwargs: Further arguments of `DistributionHead`: `dispersion`,
+            `min_scale`, initializers and regularizers, and those of
+            `keras.layers.Layer`.
 
     Input shape:
         `(..., features)`; with `offset` a list of that and `(..., units)`.
@@ -49,8 +47,9 @@ class NormalHead(DistributionHead):
     parameters = {"loc": links.identity, "scale": links.positive}
     locations = ("loc",)
     scales = ("loc", "scale")
+    dispersions = ("scale",)
 
-    def make_distribution(self, loc: Any, scale: Any) -> Any:  # type: ignore[override]
+    def make_distribution(self, loc: Any, scale: Any) -> Any:
         return tfd.Normal(loc, scale)
 
 
@@ -65,15 +64,13 @@ class StudentTHead(DistributionHead):
     `scale**2`: read intervals rather than standard deviations where `df` is
     small.
 
-    A mask of the input passes through unchanged, and computation is in
-    float32 under every dtype policy. For the methods see
-    `keras_seqtools.heads.DistributionHead`.
-
     Args:
         units: Positive integer. Number of targets. Defaults to `1`.
         offset: Boolean. Whether a second input is added to `loc`. Defaults
             to `False`.
-        **kwargs: Arguments of `keras.layers.Layer`, such as `name`.
+        **kwargs: Further arguments of `DistributionHead`: `dispersion`,
+            `min_scale`, initializers and regularizers, and those of
+            `keras.layers.Layer`.
 
     Input shape:
         `(..., features)`; with `offset` a list of that and `(..., units)`.
@@ -100,6 +97,46 @@ class StudentTHead(DistributionHead):
     }
     locations = ("loc",)
     scales = ("loc", "scale")
+    dispersions = ("df", "scale")
 
-    def make_distribution(self, df: Any, loc: Any, scale: Any) -> Any:  # type: ignore[override]
+    def make_distribution(self, df: Any, loc: Any, scale: Any) -> Any:
         return tfd.StudentT(df, loc, scale)
+
+
+@keras.saving.register_keras_serializable(package="keras_seqtools")
+class LaplaceHead(DistributionHead):
+    """A Laplace distribution: a sharp peak and tails longer than a normal's.
+
+    Emits `loc`, the median, and `scale`, the mean absolute deviation from it,
+    in the units of the target. With `dispersion="constant"` its likelihood is
+    that of a regression on the mean absolute error.
+
+    Args:
+        units: Positive integer. Number of targets. Defaults to `1`.
+        offset: Boolean. Whether a second input is added to `loc`. Defaults
+            to `False`.
+        **kwargs: Further arguments of `DistributionHead`: `dispersion`,
+            `min_scale`, initializers and regularizers, and those of
+            `keras.layers.Layer`.
+
+    Input shape:
+        `(..., features)`; with `offset` a list of that and `(..., units)`.
+
+    Output shape:
+        `(..., units * 2)`: `loc`, then `scale`.
+
+    Example:
+
+    >>> head = kst.heads.LaplaceHead()
+    >>> y_pred = np.array([[120.0, 10.0]], "float32")  # loc, scale
+    >>> round(float(head.stddev(y_pred)[0, 0]), 3)  # sqrt(2) * scale
+    14.142
+    """
+
+    parameters = {"loc": links.identity, "scale": links.positive}
+    locations = ("loc",)
+    scales = ("loc", "scale")
+    dispersions = ("scale",)
+
+    def make_distribution(self, loc: Any, scale: Any) -> Any:
+        return tfd.Laplace(loc, scale)

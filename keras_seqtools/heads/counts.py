@@ -3,36 +3,38 @@
 from typing import Any
 
 import keras
-import numpy as np
+from keras import ops
 
+from keras_seqtools.heads import _precise
 from keras_seqtools.heads import _tfd as tfd
 from keras_seqtools.heads import links
-from keras_seqtools.heads.distribution_head import DistributionHead
+from keras_seqtools.heads._count_head import CountHead
 
 
 @keras.saving.register_keras_serializable(package="keras_seqtools")
-class PoissonHead(DistributionHead):
+class PoissonHead(CountHead):
     """A Poisson distribution of counts, whose rate follows the input.
 
     Emits `log_rate`, the logarithm of the expected count, which keeps its
     digits where a rate would underflow; `mean` gives the rate. Targets are
     the integers 0, 1, 2, ...; `validate` refuses others, and their likelihood
-    is NaN. Float32 loses digits of the likelihood and the cdf as counts grow:
-    near 1e5 it is right to some hundredths of a nat, near 1e7 it is useless.
-    Model counts that large as continuous.
+    is NaN. Counts whose variance exceeds their mean, as most do, are better
+    served by `NegativeBinomialHead`.
 
-    A mask of the input passes through unchanged, and computation is in
-    float32 under every dtype policy. For the methods see
-    `keras_seqtools.heads.DistributionHead`.
+    Float32 holds counts up to 16,777,216 exactly. There the likelihood itself
+    is right to five digits, but `log_rate` cannot say a rate more exactly than
+    to a millionth: give huge counts an exposure.
 
     Args:
         units: Positive integer. Number of targets. Defaults to `1`.
-        offset: Boolean. Must be false: a count has no location to shift.
+        exposure: Boolean. Whether a second input, raw and above 0, multiplies
+            the rate: the time or the population in which one has counted.
             Defaults to `False`.
-        **kwargs: Arguments of `keras.layers.Layer`, such as `name`.
+        **kwargs: Further arguments of `DistributionHead`: initializers and
+            regularizers, and those of `keras.layers.Layer`.
 
     Input shape:
-        `(..., features)`.
+        `(..., features)`; with `exposure` a list of that and `(..., units)`.
 
     Output shape:
         `(..., units)`: `log_rate`.
@@ -50,8 +52,58 @@ class PoissonHead(DistributionHead):
     """
 
     parameters = {"log_rate": links.log_rate}
-    support = (0.0, np.inf)
-    discrete = True
+    locations = ("log_rate",)
 
-    def make_distribution(self, log_rate: Any) -> Any:  # type: ignore[override]
+    def make_distribution(self, log_rate: Any) -> Any:
         return tfd.Poisson(log_rate=log_rate)
+
+    def _log_prob(self, y: Any, log_rate: Any) -> Any:
+        return _precise.poisson_log_prob(y, log_rate)
+
+
+@keras.saving.register_keras_serializable(package="keras_seqtools")
+class NegativeBinomialHead(CountHead):
+    """A negative binomial distribution: counts that vary more than a Poisson's.
+
+    Emits `log_mean`, the logarithm of the expected count, and `dispersion`:
+    the variance is `mean + dispersion * mean**2`, so 0 would be a Poisson
+    distribution; 1e-6 is the least. With `dispersion="constant"` this is the
+    "NB2" model of regression on counts. Targets are the integers 0, 1, 2, ....
+
+    Args:
+        units: Positive integer. Number of targets. Defaults to `1`.
+        exposure: Boolean. Whether a second input, raw and above 0, multiplies
+            the mean: the time or the population in which one has counted.
+            Defaults to `False`.
+        **kwargs: Further arguments of `DistributionHead`: `dispersion`,
+            initializers and regularizers, and those of `keras.layers.Layer`.
+
+    Input shape:
+        `(..., features)`; with `exposure` a list of that and `(..., units)`.
+
+    Output shape:
+        `(..., units * 2)`: `log_mean`, then `dispersion`.
+
+    Example:
+
+    >>> head = kst.heads.NegativeBinomialHead()
+    >>> y_pred = np.array([[np.log(3.0), 0.5]], "float32")
+    >>> round(float(head.variance(y_pred)[0, 0]), 4)  # 3 + 0.5 * 3**2
+    7.5
+
+    Reference:
+
+    - [Hilbe, 2011](https://doi.org/10.1017/CBO9780511973420)
+    """
+
+    parameters = {"log_mean": links.log_rate, "dispersion": links.dispersion}
+    locations = ("log_mean",)
+    dispersions = ("dispersion",)
+
+    def make_distribution(self, log_mean: Any, dispersion: Any) -> Any:
+        return tfd.NegativeBinomial.experimental_from_mean_dispersion(
+            ops.exp(log_mean), dispersion
+        )
+
+    def _log_prob(self, y: Any, log_mean: Any, dispersion: Any) -> Any:
+        return _precise.negative_binomial_log_prob(y, log_mean, dispersion)

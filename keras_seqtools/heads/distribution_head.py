@@ -1,6 +1,7 @@
 """The layer that turns features into the parameters of a distribution."""
 
 from typing import Any
+from typing import ClassVar
 
 import keras
 import numpy as np
@@ -8,7 +9,11 @@ from keras import ops
 
 from keras_seqtools._validation import check_positive_int
 from keras_seqtools._validation import invalid
+from keras_seqtools.heads import links
 from keras_seqtools.heads._family import Family
+
+# Links that take a floor.
+_FLOORED = {links.positive, links.scale_tril}
 
 
 class DistributionHead(Family, keras.layers.Layer):
@@ -26,12 +31,17 @@ class DistributionHead(Family, keras.layers.Layer):
     Training and inference do not differ.
 
     A new family names its parameters with their links, in the order of the
-    output, and builds the distribution from them. `locations` and `scales`
-    list the parameters that a shift and a rescaling of the target touch,
-    `support` bounds the targets (open for continuous families, closed for
-    discrete ones) and `discrete` says that they are integers. The distribution
-    needs a mean and a variance, where quantiles are searched, and a cdf.
-    Without `scales`, `adapt` finds targets hard to fit that are far from 1.
+    output, and builds the distribution from them. What more it may say:
+
+    - `support`: between what targets lie; open for continuous families,
+      closed for discrete ones. Defaults to the real line.
+    - `discrete`: whether targets are integers.
+    - `locations` and `scales`: the parameters that a shift and a rescaling of
+      the target touch. Without them `adapt` finds targets hard to fit that
+      are far from 1.
+    - `dispersions`: the parameters that `dispersion="constant"` makes so.
+
+    Quantiles need no more of the distribution than a cdf.
 
     Args:
         units: Positive integer. Number of targets. Defaults to `1`.
@@ -39,6 +49,16 @@ class DistributionHead(Family, keras.layers.Layer):
             beforehand, that is added to its location: with the last value of
             a series it predicts the change and reports the level. Only for
             families with a location. Defaults to `False`.
+        dispersion: `"input"`, or `"constant"` for a spread that is learned
+            but the same for every input. Defaults to `"input"`.
+        min_scale: Positive number. What `links.positive` adds to a scale, in
+            units of the target's standard deviation after `adapt`. Only for
+            families with that link. Defaults to `1e-4`.
+        kernel_initializer: Initializer of the weights. Defaults to
+            `"glorot_uniform"`.
+        bias_initializer: Initializer of the bias. Defaults to `"zeros"`.
+        kernel_regularizer: Regularizer of the weights. Defaults to `None`.
+        bias_regularizer: Regularizer of the bias. Defaults to `None`.
         **kwargs: Arguments of `keras.layers.Layer`, such as `name`.
 
     Input shape:
@@ -46,7 +66,8 @@ class DistributionHead(Family, keras.layers.Layer):
 
     Output shape:
         `(..., units * number_of_parameters)`: the `units` values of the first
-        parameter, then those of the second, and so on.
+        parameter, then those of the second, and so on. A parameter that is a
+        vector has all its numbers for the first unit, then for the second.
 
     Example:
 
@@ -68,27 +89,64 @@ class DistributionHead(Family, keras.layers.Layer):
     0.409
     """
 
+    second_input: ClassVar[str] = "offset"
+
     def __init__(
-        self, units: int = 1, offset: bool = False, **kwargs: Any
+        self,
+        units: int = 1,
+        offset: bool = False,
+        dispersion: str = "input",
+        min_scale: float = 1e-4,
+        kernel_initializer: Any = "glorot_uniform",
+        bias_initializer: Any = "zeros",
+        kernel_regularizer: Any = None,
+        bias_regularizer: Any = None,
+        **kwargs: Any,
     ) -> None:
         super().__init__(**{"dtype": "float32", **kwargs})
+        name = type(self).__name__
         if self.dtype_policy.name != "float32":
             raise invalid("dtype", "'float32'", self.dtype_policy.name)
         if offset and not self.locations:
-            raise ValueError(
-                f"`{type(self).__name__}` has no location to which an offset "
-                f"could be added. Received: offset={offset!r}"
-            )
+            raise ValueError(f"`{name}` has no location to offset.")
+        if dispersion not in ("input", "constant"):
+            raise invalid("dispersion", "'input' or 'constant'", dispersion)
+        if dispersion == "constant" and not self.dispersions:
+            raise ValueError(f"`{name}` has no dispersion to be constant.")
+        if not 0.0 < min_scale < np.inf:
+            raise invalid("min_scale", "a positive number", min_scale)
+        if min_scale != 1e-4 and not _FLOORED & set(self.parameters.values()):
+            raise ValueError(f"`{name}` has no scale to bound by `min_scale`.")
         self.units = check_positive_int("units", units)
         self.offset = offset
+        self.dispersion = dispersion
+        self.min_scale = min_scale
+        self.kernel_initializer = keras.initializers.get(kernel_initializer)
+        self.bias_initializer = keras.initializers.get(bias_initializer)
+        self.kernel_regularizer = keras.regularizers.get(kernel_regularizer)
+        self.bias_regularizer = keras.regularizers.get(bias_regularizer)
         self.supports_masking = True
+
+    @property
+    def _constants(self) -> tuple[str, ...]:
+        """Parameters that do not follow the input: a bias without weights."""
+        return self.dispersions if self.dispersion == "constant" else ()
 
     def build(self, input_shape: Any) -> None:
         features = self._features_shape(input_shape)
-        size = self.units * len(self.parameters)
-        self.kernel = self.add_weight(name="kernel", shape=(features[-1], size))
+        size = sum(self.sizes.values())
+        constant = sum(self.sizes[name] for name in self._constants)
+        self.kernel = self.add_weight(
+            name="kernel",
+            shape=(features[-1], size - constant),
+            initializer=self.kernel_initializer,
+            regularizer=self.kernel_regularizer,
+        )
         self.bias = self.add_weight(
-            name="bias", shape=(size,), initializer="zeros"
+            name="bias",
+            shape=(size,),
+            initializer=self.bias_initializer,
+            regularizer=self.bias_regularizer,
         )
         # Data, not parameters: saved with the model, unknown to the loss.
         self.target_shift = self.add_weight(
@@ -107,7 +165,7 @@ class DistributionHead(Family, keras.layers.Layer):
 
     def call(self, inputs: Any) -> Any:
         features, offset = inputs if self.offset else (inputs, 0.0)
-        raw = ops.matmul(features, self.kernel) + self.bias
+        raw = ops.matmul(features, self._full_kernel()) + self.bias
         return self.mark(self._emit(raw, ops.cast(offset, raw.dtype)))
 
     def compute_mask(self, inputs: Any, mask: Any = None) -> Any:
@@ -115,13 +173,27 @@ class DistributionHead(Family, keras.layers.Layer):
 
     def compute_output_shape(self, input_shape: Any) -> tuple[int | None, ...]:
         features = self._features_shape(input_shape)
-        return (*features[:-1], self.units * len(self.parameters))
+        return (*features[:-1], sum(self.sizes.values()))
 
     def get_config(self) -> dict[str, Any]:
         return {
             **super().get_config(),
             "units": self.units,
             "offset": self.offset,
+            "dispersion": self.dispersion,
+            "min_scale": self.min_scale,
+            "kernel_initializer": keras.initializers.serialize(
+                self.kernel_initializer
+            ),
+            "bias_initializer": keras.initializers.serialize(
+                self.bias_initializer
+            ),
+            "kernel_regularizer": keras.regularizers.serialize(
+                self.kernel_regularizer
+            ),
+            "bias_regularizer": keras.regularizers.serialize(
+                self.bias_regularizer
+            ),
         }
 
     def adapt(self, y: Any, offset: Any = None) -> None:
@@ -147,19 +219,20 @@ class DistributionHead(Family, keras.layers.Layer):
             )
         if (offset is not None) != self.offset:
             raise ValueError(
-                f"`adapt` of `{name}(offset={self.offset})` was called "
-                f"{'without' if offset is None else 'with'} an offset."
+                f"`adapt` of `{name}({self.second_input}={self.offset})` was "
+                f"called {'without' if offset is None else 'with'} an "
+                f"{self.second_input}."
             )
         self.validate(y)
         y = np.asarray(y, "float64").reshape(-1, self.units)
         offset = np.zeros_like(y) if offset is None else np.asarray(offset)
         if offset.size != y.size:
             raise ValueError(
-                "`adapt` expects one offset per target. Received: "
-                f"{offset.size} offsets for {y.size} targets"
+                f"`adapt` expects one {self.second_input} per target. "
+                f"Received: {offset.size} for {y.size} targets"
             )
         offset = offset.reshape(y.shape)
-        shift, scale = (y - offset).mean(0), (y - offset).std(0)
+        shift, scale = self._shift_and_scale(y, offset)
         if self.scales and not (np.isfinite(scale) & (scale > 0.0)).all():
             raise ValueError(
                 "`adapt` expects targets that vary. Received: targets with "
@@ -171,23 +244,32 @@ class DistributionHead(Family, keras.layers.Layer):
             self.target_scale.assign(scale)
         self._fit_bias(y.astype("float32"), offset.astype("float32"))
 
+    def _shift_and_scale(self, y: Any, offset: Any) -> tuple[Any, Any]:
+        """Where targets lie, on the axis of the location, and how wide."""
+        return (y - offset).mean(0), (y - offset).std(0)
+
+    def _starts(self) -> list[Any]:
+        """Biases from which to look for the most likely; one may mislead."""
+        size = sum(self.sizes.values())
+        return [np.full(size, start, "float32") for start in (0.0, -3.0, 3.0)]
+
     def _fit_bias(self, y: Any, offset: Any) -> None:
         import tensorflow_probability as tfp
 
         def negative_log_likelihood(bias: Any) -> Any:
             raw = ops.broadcast_to(bias, (len(y), *bias.shape))
-            return -ops.mean(self.log_prob(y, self._emit(raw, offset)))
+            return -ops.mean(self.log_likelihood(y, self._emit(raw, offset)))
 
         fits = [
             tfp.optimizer.lbfgs_minimize(
                 lambda bias: tfp.math.value_and_gradient(
                     negative_log_likelihood, bias
                 ),
-                initial_position=ops.full(self.bias.shape, start),
+                initial_position=start,
                 tolerance=1e-5,
                 max_iterations=200,
             )
-            for start in (0.0, -3.0, 3.0)  # one alone may end in a bad place
+            for start in self._starts()
         ]
         fits = [fit for fit in fits if np.isfinite(fit.objective_value)]
         if not fits:
@@ -198,16 +280,37 @@ class DistributionHead(Family, keras.layers.Layer):
         best = min(fits, key=lambda fit: float(fit.objective_value))
         self.bias.assign(best.position)
 
+    def _full_kernel(self) -> Any:
+        """The kernel, with zeros for the parameters that are constant."""
+        if not self._constants:
+            return self.kernel
+        blocks, start = [], 0
+        for name, size in self.sizes.items():
+            if name in self._constants:
+                blocks.append(ops.zeros((self.kernel.shape[0], size)))
+            else:
+                blocks.append(self.kernel[:, start : start + size])
+                start += size
+        return ops.concatenate(blocks, axis=-1)
+
     def _emit(self, raw: Any, offset: Any) -> Any:
+        """The parameters, from numbers that may be anything."""
         values = []
-        blocks = ops.split(raw, len(self.parameters), axis=-1)
-        links = self.parameters.items()
-        for (name, link), block in zip(links, blocks, strict=True):
-            value = link(block)
+        shift, scale = self.target_shift + offset, self.target_scale + 0.0
+        for name, value in self.split(raw).items():
+            is_vector = name in self.widths
+            link = self.parameters[name]
+            value = (
+                link(value, self.min_scale) if link in _FLOORED else link(value)
+            )
             if name in self.scales:
-                value = value * self.target_scale
+                value *= ops.expand_dims(scale, -1) if is_vector else scale
             if name in self.locations:
-                value = value + self.target_shift + offset
+                value += ops.expand_dims(shift, -1) if is_vector else shift
+            if is_vector:
+                value = ops.reshape(
+                    value, (*ops.shape(raw)[:-1], self.sizes[name])
+                )
             values.append(value)
         return ops.concatenate(values, axis=-1)
 
@@ -221,15 +324,17 @@ class DistributionHead(Family, keras.layers.Layer):
         ]
         if len(shapes) != 2 or not all(isinstance(s, tuple) for s in shapes):
             raise ValueError(
-                f"`{type(self).__name__}(offset=True)` takes two inputs, "
-                "[features, offset], so it cannot stand in a Sequential "
-                f"model. Received: input of shape {tuple(input_shape)}"
+                f"`{type(self).__name__}({self.second_input}=True)` takes two "
+                f"inputs, [features, {self.second_input}], so it cannot stand "
+                "in a Sequential model. Received: input of shape "
+                f"{tuple(input_shape)}"
             )
         features, offset = shapes
         if (*features[:-1], self.units) != offset:
             raise ValueError(
-                f"`{type(self).__name__}` expects an offset of shape "
-                f"{(*features[:-1], self.units)}. Received: shape {offset}"
+                f"`{type(self).__name__}` expects an {self.second_input} of "
+                f"shape {(*features[:-1], self.units)}. "
+                f"Received: shape {offset}"
             )
         return features
 

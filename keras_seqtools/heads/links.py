@@ -1,10 +1,12 @@
 """Links: from the unbounded outputs of a network to valid parameters.
 
-Each is finite, and has a gradient that never dies, for every finite input.
+Each is finite for every finite input, and those that bend do so slowly: far
+out there is still a gradient to come back by.
 """
 
 from typing import Any
 
+import numpy as np
 from keras import ops
 
 
@@ -13,9 +15,9 @@ def identity(raw: Any) -> Any:
     return raw
 
 
-def positive(raw: Any) -> Any:
-    """Softplus, plus a floor of 1e-4 below which likelihoods explode."""
-    return ops.softplus(raw) + 1e-4
+def positive(raw: Any, floor: float = 1e-4) -> Any:
+    """Softplus, plus a floor below which likelihoods explode."""
+    return ops.softplus(raw) + floor
 
 
 def log_rate(raw: Any) -> Any:
@@ -27,6 +29,34 @@ def log_rate(raw: Any) -> Any:
     return ops.minimum(raw, 20.0) + ops.log1p(ops.relu(raw - 20.0))
 
 
+def logit(raw: Any) -> Any:
+    """A logit: the identity between -10 and 10, logarithmic beyond.
+
+    Float32 then tells the probability from 0 and from 1 for any input.
+    """
+    return ops.clip(raw, -10.0, 10.0) + ops.sign(raw) * ops.log1p(
+        ops.relu(ops.abs(raw) - 10.0)
+    )
+
+
+def dispersion(raw: Any) -> Any:
+    """The surplus of variance of counts over a Poisson's, at least 1e-6."""
+    return positive(raw, 1e-6)
+
+
 def degrees_of_freedom(raw: Any) -> Any:
     """More than 2, so that a Student t has a variance."""
     return ops.softplus(raw) + 2.01
+
+
+def scale_tril(raw: Any, floor: float = 1e-4) -> Any:
+    """Lower triangular with a positive diagonal, from square matrices.
+
+    Every row is a positive number times a row that ends in 1 and whose other
+    entries grow as logits do: no matrix is too close to singular.
+    """
+    size = raw.shape[-1]
+    lower = np.tril(np.ones((size, size), "float32"), -1)
+    diagonal = positive(ops.sum(raw * np.eye(size), axis=-1), floor)
+    unit = logit(raw) * lower + np.eye(size, dtype="float32")
+    return ops.expand_dims(diagonal, -1) * unit

@@ -7,6 +7,7 @@ from keras import ops
 
 from keras_seqtools._keras_internals import get_mask
 from keras_seqtools._validation import align_left
+from keras_seqtools._validation import invalid
 from keras_seqtools.heads import DistributionHead
 from keras_seqtools.heads.distribution_head import unbuilt_copy
 
@@ -18,6 +19,12 @@ class NegativeLogLikelihood(keras.losses.Loss):
     Being a density in the target's own units it can be negative, and it
     shifts by `log(c)` when the target is multiplied by `c`.
 
+    A network that fits mean and variance at once can settle for a large
+    variance where the mean is hard to find. `beta` weighs every target by its
+    predicted variance to that power, through which no gradient flows: 0.5 is
+    a good start, 1 gives the mean the gradients of the squared error. The
+    number is then no likelihood any more, and the loss is named so.
+
     What a mask hides, or a sample weight of 0, has no influence whatever: such
     a target may be NaN or anything else, and changes no bit of the loss or of
     a gradient. As in Keras the sum is divided by the number of items that the
@@ -28,12 +35,15 @@ class NegativeLogLikelihood(keras.losses.Loss):
         head: The `keras_seqtools.heads.DistributionHead` that emits `y_pred`.
             The loss keeps a copy of what it is, not the head. It refuses the
             output of a head of another family.
+        beta: Number from 0 to 1, the power of the variance. Defaults to `0.0`.
         ignore_nan: Boolean. Whether a target that is NaN counts as missing,
             as if masked: an item is left out if any of its units is.
             Defaults to `False`.
         reduction: As in `keras.losses.Loss`. Defaults to
             `"sum_over_batch_size"`.
-        name: Name of the loss. Defaults to `"negative_log_likelihood"`.
+        name: Name of the loss. Defaults to `None`:
+            `"negative_log_likelihood"`, with `beta`
+            `"weighted_negative_log_likelihood"`.
         **kwargs: Arguments of `keras.losses.Loss`.
 
     Call arguments:
@@ -44,6 +54,10 @@ class NegativeLogLikelihood(keras.losses.Loss):
             either may have a last axis of size 1. With `batch == time`, a
             weight of shape `(batch,)` is one a row.
 
+    Raises:
+        ValueError: If `beta` is not 0 and the family has no variance, or one
+            likelihood for several targets.
+
     Example:
 
     >>> head = kst.heads.NormalHead()
@@ -51,19 +65,37 @@ class NegativeLogLikelihood(keras.losses.Loss):
     >>> y_pred = np.array([[0.0, 1.0]], "float32")  # loc, scale
     >>> round(float(loss(np.array([[0.0]]), y_pred)), 4)  # log(2 * pi) / 2
     0.9189
+
+    Reference:
+
+    - [Seitzer et al., 2022](https://arxiv.org/abs/2203.09168) (`beta`)
     """
 
     def __init__(
         self,
         head: DistributionHead,
+        beta: float = 0.0,
         ignore_nan: bool = False,
         reduction: str | None = "sum_over_batch_size",
-        name: str = "negative_log_likelihood",
+        name: str | None = None,
         **kwargs: Any,
     ) -> None:
+        if not 0.0 <= beta <= 1.0:
+            raise invalid("beta", "a number from 0 to 1", beta)
+        if name is None:
+            name = "weighted_" * (beta > 0.0) + "negative_log_likelihood"
         super().__init__(name=name, reduction=reduction, **kwargs)
         self.head = unbuilt_copy(head)
+        self.beta = float(beta)
         self.ignore_nan = ignore_nan
+        if self.beta and self.head.joint:
+            raise ValueError(
+                f"`{type(head).__name__}` has one likelihood for all targets, "
+                "which no variance of one of them can weigh. Received: "
+                f"beta={beta}"
+            )
+        if self.beta:  # raises a ValueError for a family without a variance
+            self.head.variance(ops.ones((1, sum(self.head.sizes.values()))))
 
     def __call__(
         self, y_true: Any, y_pred: Any, sample_weight: Any = None
@@ -97,12 +129,16 @@ class NegativeLogLikelihood(keras.losses.Loss):
         return super().__call__(y_true, y_pred + 0.0, sample_weight=weight)
 
     def call(self, y_true: Any, y_pred: Any) -> Any:
-        return -ops.sum(self.head.log_prob(y_true, y_pred), axis=-1)
+        if not self.beta:
+            return -self.head.log_likelihood(y_true, y_pred)
+        weight = ops.stop_gradient(self.head.variance(y_pred)) ** self.beta
+        return -ops.sum(weight * self.head.log_prob(y_true, y_pred), axis=-1)
 
     def get_config(self) -> dict[str, Any]:
         return {
             **super().get_config(),
             "head": keras.saving.serialize_keras_object(self.head),
+            "beta": self.beta,
             "ignore_nan": self.ignore_nan,
         }
 

@@ -7,6 +7,7 @@ import keras
 from keras_seqtools._keras_internals import flatten_layers
 from keras_seqtools._keras_internals import operations_backwards
 from keras_seqtools._validation import invalid
+from keras_seqtools.heads import CategoricalHead
 from keras_seqtools.heads import DistributionHead
 from keras_seqtools.uncertainty._accumulators import PointMass
 
@@ -46,30 +47,32 @@ _SHAPE_ONLY = {
 
 def resolve_task(
     model: keras.Model, task: Any, from_logits: bool
-) -> DistributionHead | PointMass | str:
-    """A head, a `PointMass`, `"classification"` or `"multilabel"`.
+) -> tuple[DistributionHead | PointMass | str, bool]:
+    """What the output is, and whether it is logits.
 
-    In this order: what the caller says, a head, the compiled loss, the
-    activation of the output.
+    A head, a `PointMass`, `"classification"` or `"multilabel"`: in this order
+    by what the caller says, a head, the compiled loss, the activation of the
+    output.
     """
-    if isinstance(task, DistributionHead):
-        return task
-    if task not in TASKS:
-        raise invalid("task", f"a head or one of {TASKS}", task)
-    if task in CLASSIFICATION:
-        return task
-    head = _find_head(model)
     family: DistributionHead | PointMass | str
-    if head is None and task == "auto":
-        family = _guess(model, from_logits)
+    if task in CLASSIFICATION:
+        return task, from_logits
+    if isinstance(task, DistributionHead):
+        family = task
+    elif task not in TASKS:
+        raise invalid("task", f"a head or one of {TASKS}", task)
     else:
-        family = PointMass() if head is None else head
+        family = _find_head(model) or (
+            _guess(model, from_logits) if task == "auto" else PointMass()
+        )
+    if isinstance(family, CategoricalHead):
+        return "classification", True
     if from_logits and not isinstance(family, str):
         raise ValueError(
             f"`{model.name}` does not look like a classifier, and only one "
             "has logits. Pass `task='classification'` if it is."
         )
-    return family
+    return family, from_logits
 
 
 def _guess(model: keras.Model, from_logits: bool) -> PointMass | str:

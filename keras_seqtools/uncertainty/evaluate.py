@@ -94,7 +94,7 @@ def evaluate_uncertainty(
     """
     seed = check_seed(seed)
     model = check_model(model)
-    family = resolve_task(model, task, from_logits)
+    family, from_logits = resolve_task(model, task, from_logits)
     if isinstance(family, PointMass):
         raise ValueError(
             f"`{model.name}` predicts points, not a distribution that could "
@@ -194,7 +194,7 @@ class _HeadScores:
     ) -> dict[str, Any]:
         y, head = state["y_true"], self.head
         at_most = head.cdf(y, sample)
-        log_prob = tf.reduce_sum(head.log_prob(y, sample), axis=-1)
+        log_prob = head.log_likelihood(y, sample)
         averages = {
             "mean": head.mean(sample),
             "at_most": at_most,

@@ -114,7 +114,7 @@ def predict_uncertainty(
     """
     seed = check_seed(seed)
     model = check_model(model)
-    family = resolve_task(model, task, from_logits)
+    family, from_logits = resolve_task(model, task, from_logits)
     quantiles, thresholds = _check_asked(
         isinstance(family, str), quantiles, levels, thresholds
     )

@@ -5,6 +5,7 @@ import keras
 import numpy as np
 import pytest
 
+from keras_seqtools.heads import BetaHead
 from keras_seqtools.heads import DistributionHead
 from keras_seqtools.heads import NormalHead
 from keras_seqtools.heads import PoissonHead
@@ -114,7 +115,17 @@ class Unfinished(DistributionHead):
 
 def test_refusals():
     with pytest.raises(ValueError, match="no location"):
+        BetaHead(offset=True)
+    with pytest.raises(ValueError, match="no offset but `exposure=True`"):
         PoissonHead(offset=True)
+    with pytest.raises(ValueError, match="no scale"):
+        PoissonHead(min_scale=0.1)
+    with pytest.raises(ValueError, match=r"`min_scale`.*positive"):
+        NormalHead(min_scale=0.0)
+    with pytest.raises(ValueError, match="no dispersion"):
+        PoissonHead(dispersion="constant")
+    with pytest.raises(ValueError, match=r"'input' or 'constant'"):
+        NormalHead(dispersion="none")
     with pytest.raises(ValueError, match=r"`units`"):
         NormalHead(units=0)
     with pytest.raises(ValueError, match=r"`dtype`.*float16"):
@@ -146,5 +157,7 @@ def test_adapt_refuses():
     head.build([(None, 3), (None, 1)])
     with pytest.raises(ValueError, match="without an offset"):
         head.adapt([1.0, 2.0])
-    with pytest.raises(ValueError, match="3 offsets for 2 targets"):
+    with pytest.raises(
+        ValueError, match="one offset per target.*3 for 2 targets"
+    ):
         head.adapt([1.0, 2.0], offset=[1.0, 2.0, 3.0])

@@ -21,22 +21,21 @@ def positive(raw: Any, floor: float = 1e-4) -> Any:
 
 
 def log_rate(raw: Any) -> Any:
-    """The logarithm of a rate: the identity up to 20, logarithmic above.
+    """The logarithm of a rate or a mean: beyond +-20 it grows slowly.
 
-    The rate is `exp(raw)` up to 4.9e8 and grows linearly from there, so that
-    one bad step of an optimizer does not make the likelihood overflow.
+    The rate is `exp(raw)` from 2e-9 to 4.9e8 and in proportion to `raw` or
+    its inverse beyond, so that one bad step of an optimizer does not make the
+    likelihood overflow.
     """
-    return ops.minimum(raw, 20.0) + ops.log1p(ops.relu(raw - 20.0))
+    return _slow_beyond(raw, 20.0)
 
 
 def logit(raw: Any) -> Any:
-    """A logit: the identity between -10 and 10, logarithmic beyond.
+    """The logit of a probability: beyond +-10 it grows slowly.
 
     Float32 then tells the probability from 0 and from 1 for any input.
     """
-    return ops.clip(raw, -10.0, 10.0) + ops.sign(raw) * ops.log1p(
-        ops.relu(ops.abs(raw) - 10.0)
-    )
+    return _slow_beyond(raw, 10.0)
 
 
 def dispersion(raw: Any) -> Any:
@@ -60,3 +59,9 @@ def scale_tril(raw: Any, floor: float = 1e-4) -> Any:
     diagonal = positive(ops.sum(raw * np.eye(size), axis=-1), floor)
     unit = logit(raw) * lower + np.eye(size, dtype="float32")
     return ops.expand_dims(diagonal, -1) * unit
+
+
+def _slow_beyond(raw: Any, limit: float) -> Any:
+    """The identity up to a limit on either side, logarithmic beyond."""
+    excess = ops.relu(ops.abs(raw) - limit)
+    return ops.clip(raw, -limit, limit) + ops.sign(raw) * ops.log1p(excess)

@@ -1,5 +1,6 @@
-"""Losses: what the parameters of a head are worth, given the targets."""
+"""Losses: what a prediction is worth, given the targets."""
 
 from keras_seqtools.losses.negative_log_likelihood import NegativeLogLikelihood
+from keras_seqtools.losses.sequence_crossentropy import SequenceCrossentropy
 
-__all__ = ["NegativeLogLikelihood"]
+__all__ = ["NegativeLogLikelihood", "SequenceCrossentropy"]

@@ -187,12 +187,17 @@ class Family:
         components = self._marginals(precise)
         center, variance = self._center_and_variance(precise)
         total = ops.mean(variance, axis=0) + ops.var(center, axis=0)
+
+        def cdf(y: Any) -> Any:
+            p = ops.mean(self._cdf(y[:, None], components), axis=1)
+            return ops.reshape(p, ops.shape(y))  # TFP may lose the shape
+
         quantiles = invert_cdf(
-            lambda y: ops.mean(self._cdf(y[:, None], components), axis=1),
+            cdf,
             check_fractions("q", q),
             center=ops.mean(center, axis=0),
             width=3.0 * ops.sqrt(total),
-            resolution=1e-5 * ops.min(self._finest(precise), axis=0),
+            resolution=2e-4 * ops.min(self._finest(precise), axis=0),
             support=self.support,
             discrete=self.discrete,
         )

@@ -56,7 +56,7 @@ def invert_cdf(
         levels,
         center=ops.log(distance),
         width=ops.ones_like(distance),
-        resolution=ops.minimum(resolution / distance, 1e-4),
+        resolution=ops.minimum(resolution / distance, 1e-3),
         support=(-math.inf, math.log(highest - lowest)),
         discrete=False,
     )

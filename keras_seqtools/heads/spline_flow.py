@@ -16,6 +16,7 @@ from keras_seqtools.heads.distribution_head import DistributionHead
 
 # Beyond five scales from the location the spline is the identity.
 _BOUND = 5.0
+_ROOT = 1.0 / math.sqrt(2.0 * math.pi)
 _NODES, _WEIGHTS = np.polynomial.legendre.leggauss(16)
 
 
@@ -150,14 +151,14 @@ class SplineFlowHead(DistributionHead):
         heights = ops.expand_dims(parts["bin_heights"], -1)
         start = ops.cumsum(heights, axis=-2) - heights - _BOUND
         z = start + heights * (0.5 + 0.5 * _NODES)
-        mass = 0.5 * _WEIGHTS * heights * _normal_density(z)
+        mass = 0.5 * _WEIGHTS * heights * _ROOT * ops.exp(-0.5 * z * z)
         flat = (*ops.shape(z)[:-2], -1)
         z, mass = ops.reshape(z, flat), ops.reshape(mass, flat)
         x = spline.inverse(z)
         # The tails cancel in the mean.
         mean = ops.sum(mass * x, axis=-1)
         tail = 0.5 * math.erfc(_BOUND / math.sqrt(2.0))
-        outside = _BOUND * float(_normal_density(_BOUND)) + tail
+        outside = _BOUND * _ROOT * math.exp(-0.5 * _BOUND**2) + tail
         variance = (
             ops.sum(mass * ops.square(x - ops.expand_dims(mean, -1)), axis=-1)
             + 2.0 * outside
@@ -172,7 +173,3 @@ def _spline(bin_widths: Any, bin_heights: Any, knot_slopes: Any) -> Any:
     return tfb.RationalQuadraticSpline(
         bin_widths, bin_heights, knot_slopes, range_min=-_BOUND
     )
-
-
-def _normal_density(z: Any) -> Any:
-    return ops.exp(-0.5 * ops.square(z)) / math.sqrt(2.0 * math.pi)

@@ -57,6 +57,12 @@ class PoissonHead(CountHead):
     def make_distribution(self, log_rate: Any) -> Any:
         return tfd.Poisson(log_rate=log_rate)
 
+    def mean(self, y_pred: Any) -> Any:
+        return ops.exp(self.split(y_pred)["log_rate"])
+
+    def variance(self, y_pred: Any) -> Any:
+        return ops.exp(self.split(y_pred)["log_rate"])
+
     def _log_prob(self, y: Any, log_rate: Any) -> Any:
         return _precise.poisson_log_prob(y, log_rate)
 
@@ -104,6 +110,14 @@ class NegativeBinomialHead(CountHead):
         return tfd.NegativeBinomial.experimental_from_mean_dispersion(
             ops.exp(log_mean), dispersion
         )
+
+    def mean(self, y_pred: Any) -> Any:  # TFP's loses digits
+        return ops.exp(self.split(y_pred)["log_mean"])
+
+    def variance(self, y_pred: Any) -> Any:
+        parameters = self.split(y_pred)
+        mean = ops.exp(parameters["log_mean"])
+        return mean + parameters["dispersion"] * ops.square(mean)
 
     def _log_prob(self, y: Any, log_mean: Any, dispersion: Any) -> Any:
         return _precise.negative_binomial_log_prob(y, log_mean, dispersion)

@@ -11,6 +11,7 @@ from keras_seqtools._validation import check_positive_int
 from keras_seqtools._validation import invalid
 from keras_seqtools.heads import links
 from keras_seqtools.heads._family import Family
+from keras_seqtools.heads._marginal_fit import minimize
 
 # Links that take a floor.
 _FLOORED = {links.positive, links.scale_tril}
@@ -205,6 +206,10 @@ class DistributionHead(Family, keras.layers.Layer):
         zero, the untrained head predicts the marginal. All of it is saved
         with the model. To be called before `fit`, once the model is built.
 
+        Where it matters, as in reading off coefficients: the shift comes on
+        top of the bias, and both they and the kernel are in units of the
+        scale.
+
         Args:
             y: Training targets `(..., units)`, all of them valid; see
                 `validate`.
@@ -254,31 +259,17 @@ class DistributionHead(Family, keras.layers.Layer):
         return [np.full(size, start, "float32") for start in (0.0, -3.0, 3.0)]
 
     def _fit_bias(self, y: Any, offset: Any) -> None:
-        import tensorflow_probability as tfp
-
         def negative_log_likelihood(bias: Any) -> Any:
             raw = ops.broadcast_to(bias, (len(y), *bias.shape))
             return -ops.mean(self.log_likelihood(y, self._emit(raw, offset)))
 
-        fits = [
-            tfp.optimizer.lbfgs_minimize(
-                lambda bias: tfp.math.value_and_gradient(
-                    negative_log_likelihood, bias
-                ),
-                initial_position=start,
-                tolerance=1e-5,
-                max_iterations=200,
-            )
-            for start in self._starts()
-        ]
-        fits = [fit for fit in fits if np.isfinite(fit.objective_value)]
-        if not fits:
+        best = minimize(negative_log_likelihood, self._starts())
+        if best is None:
             raise ValueError(
                 f"`{type(self).__name__}` could not be fitted to these "
                 "targets: their likelihood is not finite."
             )
-        best = min(fits, key=lambda fit: float(fit.objective_value))
-        self.bias.assign(best.position)
+        self.bias.assign(best)
 
     def _full_kernel(self) -> Any:
         """The kernel, with zeros for the parameters that are constant."""

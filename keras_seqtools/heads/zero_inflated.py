@@ -3,6 +3,7 @@
 from typing import Any
 
 import keras
+import numpy as np
 from keras import ops
 
 from keras_seqtools.heads import _tfd as tfd
@@ -22,13 +23,32 @@ class _ZeroInflated(CountHead):
             inflated_loc_probs=ops.sigmoid(zero_logit),
         )
 
+    def mean(self, y_pred: Any) -> Any:
+        some = ops.sigmoid(-self.split(y_pred)["zero_logit"])
+        return some * super().mean(y_pred)
+
+    def variance(self, y_pred: Any) -> Any:
+        zero_logit = self.split(y_pred)["zero_logit"]
+        between = ops.sigmoid(zero_logit) * ops.square(super().mean(y_pred))
+        return ops.sigmoid(-zero_logit) * (super().variance(y_pred) + between)
+
     def mode(self, y_pred: Any) -> Any:
         parameters = self.split(y_pred)
-        zero = self._log_prob(0.0, **parameters)
-        del parameters["zero_logit"]
-        mode = super().make_distribution(**parameters).mode()
-        is_zero = zero >= self._log_prob(mode, **self.split(y_pred))
-        return ops.where(is_zero, 0.0, mode)
+        base = {k: v for k, v in parameters.items() if k != "zero_logit"}
+        mode = super().make_distribution(**base).mode()
+        zero = ops.zeros_like(mode)
+        is_zero = self._log_prob(zero, **parameters) >= self._log_prob(
+            mode, **parameters
+        )
+        return ops.where(is_zero, zero, mode)
+
+    def _fit_bias(self, y: Any, offset: Any) -> None:
+        super()._fit_bias(y, offset)
+        # Where the marginal has no zeros to spare, the logit runs off to where
+        # training would find no gradient to bring it back by.
+        bias = self.bias.numpy()
+        bias[: self.units] = np.maximum(bias[: self.units], -5.0)
+        self.bias.assign(bias)
 
     def _log_prob(self, y: Any, zero_logit: Any, **parameters: Any) -> Any:
         count = ops.log_sigmoid(-zero_logit) + super()._log_prob(

@@ -139,9 +139,8 @@ class SequenceCrossentropy(keras.losses.Loss):
         # number of elements can be checked, when they are reshaped.
         if y_true.shape.rank is not None:
             shape = tuple(y_true.shape)
-            if not same_shape(shape[:2], expected) or shape[2:] not in (
-                (),
-                (1,),
+            if not same_shape(
+                (*shape, 1) if len(shape) == 2 else shape, (*expected, 1)
             ):
                 raise ValueError(
                     f"`{type(self).__name__}` expects targets of shape "

@@ -5,6 +5,7 @@ import os
 
 import keras
 import numpy as np
+import pytest
 import tensorflow as tf
 
 
@@ -107,45 +108,129 @@ def check_fits(model, x, loss="mse", y=None):
 def check_head(make, folder, *, targets):
     """What every head promises, beyond the law of its family.
 
-    `make` is a function of `**kwargs`; `targets` draws valid targets of a
-    shape.
+    `make` is a function of `**kwargs`, `units` among them unless the family
+    has but one; `targets` draws valid targets of a shape.
     """
+    units = make().units
+    head = check_config(make())
+    for features in ((4, 3), (4, 5, 3)):
+        x = rng().normal(size=features).astype("float32")
+        check_shapes(make(), x)
+        head = make()
+        y, y_pred = targets((*features[:-1], units)), head(x)
+        assert y_pred.shape == (*features[:-1], sum(head.sizes.values()))
+        check_methods(head, y, y_pred)
+    check_mask_is_known(make(), x)
+    x, y = x[:, 0], targets((4, units))
+    check_head_in_a_model(make, x, y, folder)
+    check_head_on_series(make, targets)
+
+
+def check_methods(head, y, y_pred):
+    """Every method answers in the shape of the targets, or says it cannot."""
+    joint = y.shape[:-1] if head.joint else y.shape
+    log_prob = head.log_prob(y, y_pred)
+    assert log_prob.shape == joint
+    assert np.isfinite(log_prob).all()
+    assert head.log_likelihood(y, y_pred).shape == y.shape[:-1]
+    assert head.mode(y_pred).shape == y.shape
+    assert head.sample(y_pred, 5, seed=1).shape == (5, *y.shape)
+    assert head.distribution(y_pred).batch_shape == joint
+    others = {
+        head.mean: (),
+        head.variance: (),
+        head.stddev: (),
+        head.quantile: ((0.1, 0.5, 0.9),),
+        head.interval: (0.5,),
+        head.prob_below: (2.0,),
+        head.prob_above: (2.0,),
+        lambda y_pred: head.cdf(y, y_pred): (),
+    }
+    for method, arguments in others.items():
+        if type(head).__name__ == "CategoricalHead":
+            with pytest.raises(ValueError, match="`CategoricalHead` has no"):
+                method(y_pred, *arguments)
+        else:
+            value = np.asarray(method(y_pred, *arguments))
+            assert value.shape[-y.ndim :] == y.shape
+            assert np.isfinite(value).all()
+
+
+def check_head_in_a_model(make, x, y, folder):
+    """Fitted, evaluated, saved, loaded, fitted again, cloned and exported."""
     from keras_seqtools.losses import NegativeLogLikelihood
 
-    for features in ((4, 3), (4, 5, 3)):
-        head, x = make(units=2), rng().normal(size=features).astype("float32")
-        check_shapes(make(units=2), x)
-        y_pred = head(x)
-        assert y_pred.shape == (*features[:-1], 2 * len(head.parameters))
-        y = targets((*features[:-1], 2))
-        for method in (head.log_prob, head.cdf):
-            assert method(y, y_pred).shape == y.shape
-        for method in (head.mean, head.variance, head.stddev, head.mode):
-            assert method(y_pred).shape == y.shape
-        assert head.quantile(y_pred, (0.1, 0.5, 0.9)).shape == (3, *y.shape)
-        assert head.sample(y_pred, 5, seed=1).shape == (5, *y.shape)
-        assert head.distribution(y_pred).batch_shape == y.shape
-    check_config(make(units=2))
-    check_mask_is_known(make(), x)
-    keras.config.set_dtype_policy("mixed_float16")
-    try:
-        assert make()(x.astype("float16")).dtype == "float32"
-    finally:
-        keras.config.set_dtype_policy("float32")
-    model = keras.Sequential([keras.Input((3,)), make(units=2)])
-    x, y = x[:, 0], targets((4, 2))
-    model.layers[-1].adapt(y)
-    check_saved(model, x, folder)
-    for jit_compile in (False, True):
+    model = keras.Sequential([keras.Input((3,)), make()])
+    head = model.layers[-1]
+    for jit_compile in (True, False):
         model.compile(
-            "sgd",
-            loss=NegativeLogLikelihood(model.layers[-1]),
+            keras.optimizers.SGD(1e-4),
+            loss=NegativeLogLikelihood(head),
             jit_compile=jit_compile,
         )
-        assert np.isfinite(model.fit(x, y, verbose=0).history["loss"]).all()
+        expected = -np.mean(head.log_likelihood(y, model(x)))
+        before = [w.numpy() for w in model.trainable_weights]
+        loss = model.fit(x, y, verbose=0).history["loss"]
+        np.testing.assert_allclose(loss, [expected], rtol=1e-5, atol=1e-6)
+        for old, new in zip(before, model.trainable_weights, strict=True):
+            assert np.isfinite(new.numpy()).all()
+            assert (old != new.numpy()).any()
+    expected = -np.mean(head.log_likelihood(y, model(x)))
+    np.testing.assert_allclose(
+        model.evaluate(x, y, verbose=0), expected, rtol=1e-5, atol=1e-6
+    )
+    check_saved(model, x, folder)
     loaded = save_and_load(model, folder)
-    assert np.isfinite(loaded.fit(x, y, verbose=0).history["loss"]).all()
-    check_saved(loaded, x, folder)
+    loss = loaded.fit(x, y, verbose=0).history["loss"]
+    np.testing.assert_allclose(loss, [expected], rtol=1e-5, atol=1e-6)
+    clone = keras.models.clone_model(model)
+    clone.set_weights(model.get_weights())
+    np.testing.assert_array_equal(clone(x), model(x))
+    model.export(os.path.join(folder, "exported"), verbose=False)
+    exported = tf.saved_model.load(os.path.join(folder, "exported"))
+    np.testing.assert_allclose(
+        exported.serve(x), model(x), rtol=1e-5, atol=1e-6
+    )
+
+
+def check_head_on_series(make, targets):
+    """Masks and weights count, and half precision stops at the head."""
+    from keras_seqtools.losses import NegativeLogLikelihood
+
+    tokens = np.array([[1, 2, 3, 0, 0], [4, 1, 0, 0, 0], [2, 2, 1, 4, 3]])
+    y = targets((3, 5, make().units))
+    for policy in ("float32", "mixed_float16"):
+        keras.config.set_dtype_policy(policy)
+        try:
+            model = keras.Sequential(
+                [
+                    keras.Input((5,)),
+                    keras.layers.Embedding(5, 3, mask_zero=True),
+                    make(),
+                ]
+            )
+        finally:
+            keras.config.set_dtype_policy("float32")
+        assert model(tokens).dtype == "float32"
+        head = model.layers[-1]
+        nll = -np.asarray(head.log_likelihood(y, model(tokens)))
+        model.compile(
+            keras.optimizers.SGD(1e-4),
+            loss=NegativeLogLikelihood(head),
+            run_eagerly=True,
+        )
+        for weight in (rng().random(3), rng().random((3, 5))):
+            full = np.broadcast_to(weight.reshape(3, -1), (3, 5))
+            counted = tokens != 0
+            np.testing.assert_allclose(
+                model.evaluate(tokens, y, sample_weight=weight, verbose=0),
+                (nll * full * counted).sum() / counted.sum(),
+                rtol=1e-5,
+            )
+        history = model.fit(tokens, y, sample_weight=weight, verbose=0).history
+        assert np.isfinite(history["loss"]).all()
+        for w in model.weights:
+            assert np.isfinite(w.numpy()).all()
 
 
 def stream(metric, *arrays, size):

@@ -7,7 +7,7 @@ from typing import Any
 from keras import ops
 
 _GOLDEN = (math.sqrt(5.0) - 1.0) / 2.0
-# Shrinks a bracket to a millionth, beyond which float32 sees no difference.
+# Shrinks a bracket to less than a millionth.
 _STEPS = 30
 
 

@@ -67,6 +67,14 @@ def stirling_slope(x: Any) -> Any:
     return series + ops.where(is_large, 0.0, moved)
 
 
+def normal_log_prob(y: Any, loc: Any, scale: Any) -> Any:
+    """Log-density of any `y`, in nats."""
+    # The difference first: TFP divides both by the scale, which may be tiny.
+    return (
+        -0.5 * ops.square((y - loc) / scale) - ops.log(scale) - 0.5 * _LOG_2PI
+    )
+
+
 def poisson_log_prob(y: Any, log_rate: Any) -> Any:
     """Log-probability of counts `y`, in nats."""
     count = ops.maximum(y, 1.0)

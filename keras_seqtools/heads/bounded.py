@@ -63,6 +63,10 @@ class LogNormalHead(_PositiveHead):
     def make_distribution(self, loc: Any, scale: Any) -> Any:
         return tfd.LogNormal(loc, scale)
 
+    def _log_prob(self, y: Any, loc: Any, scale: Any) -> Any:
+        log_y = ops.log(y)
+        return _precise.normal_log_prob(log_y, loc, scale) - log_y
+
 
 @keras.saving.register_keras_serializable(package="keras_seqtools")
 class GammaHead(_PositiveHead):

@@ -3,6 +3,7 @@
 from typing import Any
 
 import keras
+from keras import ops
 
 from keras_seqtools._validation import check_positive_int
 from keras_seqtools._validation import invalid
@@ -62,6 +63,13 @@ class CategoricalHead(DistributionHead):
         config = super().get_config()
         del config["units"]
         return {**config, "num_classes": self.num_classes}
+
+    def _log_prob(self, y: Any, logits: Any) -> Any:
+        # TFP raises, on a CPU, for what is no class; here that is NaN.
+        hit = ops.one_hot(
+            ops.cast(y, "int32"), self.num_classes, dtype=logits.dtype
+        )
+        return ops.sum(hit * ops.log_softmax(logits), axis=-1)
 
     def mixture_quantile(self, y_pred: Any, q: Any) -> Any:
         """Raises a `ValueError`: classes have no order."""

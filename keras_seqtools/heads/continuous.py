@@ -4,6 +4,7 @@ from typing import Any
 
 import keras
 
+from keras_seqtools.heads import _precise
 from keras_seqtools.heads import _tfd as tfd
 from keras_seqtools.heads import links
 from keras_seqtools.heads.distribution_head import DistributionHead
@@ -51,6 +52,9 @@ class NormalHead(DistributionHead):
 
     def make_distribution(self, loc: Any, scale: Any) -> Any:
         return tfd.Normal(loc, scale)
+
+    def _log_prob(self, y: Any, loc: Any, scale: Any) -> Any:
+        return _precise.normal_log_prob(y, loc, scale)
 
 
 @keras.saving.register_keras_serializable(package="keras_seqtools")

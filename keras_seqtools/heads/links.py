@@ -6,7 +6,6 @@ out there is still a gradient to come back by.
 
 from typing import Any
 
-import numpy as np
 from keras import ops
 
 
@@ -54,10 +53,10 @@ def scale_tril(raw: Any, floor: float = 1e-4) -> Any:
     Every row is a positive number times a row that ends in 1 and whose other
     entries grow as logits do: no matrix is too close to singular.
     """
-    size = raw.shape[-1]
-    lower = np.tril(np.ones((size, size), "float32"), -1)
-    diagonal = positive(ops.sum(raw * np.eye(size), axis=-1), floor)
-    unit = logit(raw) * lower + np.eye(size, dtype="float32")
+    raw = ops.convert_to_tensor(raw)
+    eye = ops.eye(raw.shape[-1], dtype=raw.dtype)
+    diagonal = positive(ops.sum(raw * eye, axis=-1), floor)
+    unit = ops.tril(logit(raw), -1) + eye
     return ops.expand_dims(diagonal, -1) * unit
 
 

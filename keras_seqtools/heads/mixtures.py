@@ -10,6 +10,7 @@ from keras_seqtools._validation import check_positive_int
 from keras_seqtools.heads import _tfd as tfd
 from keras_seqtools.heads import links
 from keras_seqtools.heads._mode import densest
+from keras_seqtools.heads._precise import normal_log_prob
 from keras_seqtools.heads.distribution_head import DistributionHead
 
 
@@ -90,13 +91,18 @@ class NormalMixtureHead(MixtureHead):
 
     def mode(self, y_pred: Any) -> Any:
         """Mode, `(..., units)`, found by a search."""
-        parameters = self.split(y_pred)
+        parameters = self.split(ops.cast(y_pred, "float64"))
         loc, scale = parameters["loc"], parameters["scale"]
         places = [loc + step * scale for step in (-1.0, -0.5, 0.0, 0.5, 1.0)]
-        return densest(
+        mode = densest(
             lambda y: self._log_prob(y, **parameters),
             ops.moveaxis(ops.concatenate(places, axis=-1), -1, 0),
         )
+        return ops.cast(mode, "float32")
+
+    def _log_prob(self, y: Any, logits: Any, loc: Any, scale: Any) -> Any:
+        component = normal_log_prob(ops.expand_dims(y, -1), loc, scale)
+        return ops.logsumexp(ops.log_softmax(logits) + component, axis=-1)
 
     def _finest(self, y_pred: Any) -> Any:
         return ops.min(self.split(y_pred)["scale"], axis=-1)

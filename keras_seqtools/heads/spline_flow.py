@@ -14,10 +14,11 @@ from keras_seqtools.heads import links
 from keras_seqtools.heads._mode import densest
 from keras_seqtools.heads.distribution_head import DistributionHead
 
-# Beyond five scales from the location the spline is the identity.
-_BOUND = 5.0
+# Beyond three scales from the location the spline is the identity. There
+# must be some probability, or the scale of the tails would be left to chance.
+_BOUND = 3.0
 _ROOT = 1.0 / math.sqrt(2.0 * math.pi)
-_NODES, _WEIGHTS = np.polynomial.legendre.leggauss(16)
+_NODES, _WEIGHTS = np.polynomial.legendre.leggauss(32)
 
 
 def _bins(raw: Any) -> Any:
@@ -29,7 +30,8 @@ def _bins(raw: Any) -> Any:
 
 def _slopes(raw: Any) -> Any:
     """Positive numbers, 1 for 0."""
-    return links.positive(raw + math.log(math.e - 1.0), 1e-3)
+    floor = 1e-3
+    return links.positive(raw + math.log(math.expm1(1.0 - floor)), floor)
 
 
 @keras.saving.register_keras_serializable(package="keras_seqtools")
@@ -38,7 +40,7 @@ class SplineFlowHead(DistributionHead):
 
     The spline takes the standardised target, `(y - loc) / scale`, to a
     standard normal variable. It starts as a straight line, and stays one
-    beyond five scales from `loc`, so that the tails are those of a normal
+    beyond three scales from `loc`, so that the tails are those of a normal
     distribution. Emits `loc`, `scale`, and for every target the widths and the
     heights of the bins and the slopes at the knots between them.
 
@@ -116,17 +118,18 @@ class SplineFlowHead(DistributionHead):
 
     def mode(self, y_pred: Any) -> Any:
         """Mode, `(..., units)`, found by a search."""
-        parts = self.split(y_pred)
+        parts = self.split(ops.cast(y_pred, "float64"))
         edges = -_BOUND + ops.cumsum(parts["bin_widths"], axis=-1)
         places = [
             edges - (1.0 - share) * parts["bin_widths"]
             for share in np.linspace(0.0, 1.0, 8)
         ]
         places = ops.moveaxis(ops.concatenate(places, axis=-1), -1, 0)
-        return densest(
+        mode = densest(
             lambda y: self._log_prob(y, **parts),
             parts["loc"] + parts["scale"] * places,
         )
+        return ops.cast(mode, "float32")
 
     def get_config(self) -> dict[str, Any]:
         return {**super().get_config(), "bins": self.bins}

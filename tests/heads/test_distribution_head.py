@@ -158,6 +158,6 @@ def test_adapt_refuses():
     with pytest.raises(ValueError, match="without an offset"):
         head.adapt([1.0, 2.0])
     with pytest.raises(
-        ValueError, match="one offset per target.*3 for 2 targets"
+        ValueError, match=r"one offset per target.*3 for 2 targets"
     ):
         head.adapt([1.0, 2.0], offset=[1.0, 2.0, 3.0])

@@ -106,7 +106,7 @@ def spline_flow(y, loc, scale, *spline):
     slopes = np.array([one, *spline[2 * BINS :], one])
     x = (y - loc) / scale
     z, log_slope = x.copy(), np.zeros_like(x)
-    left, bottom = -5.0 * one, -5.0 * one
+    left, bottom = -3.0 * one, -3.0 * one
     for k in range(BINS):
         share = (x - left) / widths[k]
         inside = (share >= 0.0) & (share < 1.0)

@@ -4,8 +4,8 @@ Four laws of counts, each with and without hidden layers, on the 20,190 years
 of persons that statsmodels ships from the RAND Health Insurance Experiment;
 beside them what maximum likelihood by statsmodels makes of the same rows.
 
-    python examples/doctor_visits.py            # two minutes on two cores
-    python examples/doctor_visits.py --quick    # a look, half a minute
+    python examples/doctor_visits.py            # about a minute
+    python examples/doctor_visits.py --quick    # a look only
 """
 
 import argparse

@@ -10,7 +10,7 @@ their NLL is optimistic: it can be below that of the true sigma. The test rows
 are used for nothing but the table. The noise is normal: what shape the freer
 heads find in it is chance, and costs them on the test rows.
 
-    python examples/heteroscedastic.py            # about two minutes
+    python examples/heteroscedastic.py            # about a minute
     python examples/heteroscedastic.py --quick    # a look only
 """
 

@@ -197,7 +197,6 @@ class Family:
             check_fractions("q", q),
             center=ops.mean(center, axis=0),
             width=3.0 * ops.sqrt(total),
-            resolution=2e-4 * ops.min(self._finest(precise), axis=0),
             support=self.support,
             discrete=self.discrete,
         )
@@ -275,10 +274,6 @@ class Family:
             ops.where(ops.isfinite(mean), mean, 0.0),
             ops.where(usable, variance, 1.0),
         )
-
-    def _finest(self, y_pred: Any) -> Any:
-        """The width of the finest detail of the cdf."""
-        return ops.sqrt(self._center_and_variance(y_pred)[1])
 
     def _marginals(self, y_pred: Any) -> Any:
         """The distribution of each unit on its own."""

@@ -8,10 +8,14 @@ import math
 from collections.abc import Callable
 from typing import Any
 
+import numpy as np
 from keras import ops
 
 # More doublings, or halvings, than float64 can tell apart.
 _MAX_STEPS = 200
+# Where an interval holds no more than this share of the nearer tail, the cdf
+# is almost straight, and interpolation takes over from halving.
+_SHARE = 1e-3
 
 
 def invert_cdf(
@@ -19,7 +23,6 @@ def invert_cdf(
     levels: Any,
     center: Any,
     width: Any,
-    resolution: Any,
     support: tuple[float, float],
     discrete: bool,
 ) -> Any:
@@ -33,52 +36,44 @@ def invert_cdf(
         levels: Sequence of numbers in (0, 1).
         center: Tensor `(...)`: where to start.
         width: Tensor `(...)`: how far to look at first, on either side.
-        resolution: Tensor `(...)`: a distance over which the cdf is close to
-            a straight line. Bisection ends there, interpolation goes on.
         support: Lower and upper end of the support.
         discrete: Whether the support is the integers.
 
     Returns:
         Tensor `(len(levels), ...)`, float64. NaN where the cdf is NaN.
     """
-    center, width, resolution = (
-        ops.cast(value, "float64") for value in (center, width, resolution)
+    center, width = (ops.cast(value, "float64") for value in (center, width))
+    level = ops.reshape(
+        ops.convert_to_tensor(levels, "float64"),
+        (-1, *(1,) * len(center.shape)),
     )
+    center, width = (ops.zeros_like(level) + value for value in (center, width))
     lowest, highest = support
     if discrete or lowest == -math.inf:
-        return _bisect(
-            cdf, levels, center, width, resolution, support, discrete
-        )
+        return _bisect(cdf, level, center, width, support, discrete)
     distance = center - lowest
-    distance = ops.where(distance > 0.0, distance, 1.0)
     log_distance = _bisect(
         lambda u: cdf(lowest + ops.exp(u)),
-        levels,
-        center=ops.log(distance),
+        level,
+        center=ops.log(ops.where(distance > 0.0, distance, 1.0)),
         width=ops.ones_like(distance),
-        resolution=ops.minimum(resolution / distance, 1e-3),
         support=(-math.inf, math.log(highest - lowest)),
-        discrete=False,
+        widest=1e-3,
     )
     return lowest + ops.exp(log_distance)
 
 
 def _bisect(
     cdf: Callable[[Any], Any],
-    levels: Any,
+    level: Any,
     center: Any,
     width: Any,
-    resolution: Any,
     support: tuple[float, float],
-    discrete: bool,
+    discrete: bool = False,
+    widest: float = math.inf,
 ) -> Any:
-    level = ops.reshape(
-        ops.convert_to_tensor(levels, "float64"),
-        (-1, *(1,) * len(center.shape)),
-    )
-    center = ops.zeros_like(level) + center
     if discrete:  # the last integer at which the cdf is 0 is a lower end too
-        support, resolution = (support[0] - 1.0, support[1]), 1.0
+        support = (support[0] - 1.0, support[1])
 
     def clip(lower: Any, upper: Any) -> tuple[Any, Any]:
         if discrete:
@@ -95,30 +90,48 @@ def _bisect(
         upper = ops.where(cdf(upper) < level, upper + width, upper)
         return *clip(lower, upper), 2.0 * width
 
-    def is_wide(lower: Any, upper: Any) -> Any:
-        return ops.any(upper - lower > resolution)
-
-    def halve(lower: Any, upper: Any) -> tuple[Any, Any]:
-        middle = (lower + upper) / 2.0
+    def is_wide(lower: Any, upper: Any, below: Any, above: Any) -> Any:
         if discrete:
-            middle = ops.floor(middle)
-        is_below = cdf(middle) < level
+            return ops.any(upper - lower > 1.0)
+        middle = (lower + upper) / 2.0
+        tail = ops.minimum(level, 1.0 - level)
+        is_wide = (above - below > _SHARE * tail) | (upper - lower > widest)
+        return ops.any(is_wide & (lower < middle) & (middle < upper))
+
+    def halve(*bracket: Any) -> Any:
+        middle = (bracket[0] + bracket[1]) / 2.0
+        return cut(ops.floor(middle) if discrete else middle, *bracket)
+
+    def cut(y: Any, lower: Any, upper: Any, below: Any, above: Any) -> Any:
+        p = cdf(y)
+        is_below = p < level
         return (
-            ops.where(is_below, middle, lower),
-            ops.where(is_below, upper, middle),
+            ops.where(is_below, y, lower),
+            ops.where(is_below, upper, y),
+            ops.where(is_below, p, below),
+            ops.where(is_below, above, p),
         )
+
+    def interpolate(lower: Any, upper: Any, below: Any, above: Any) -> Any:
+        share = ops.divide_no_nan(level - below, above - below)
+        return lower + (upper - lower) * ops.clip(share, 0.0, 1.0)
 
     lower, upper, _ = ops.while_loop(
         is_outside,
         widen,
-        (*clip(center - width, center + width), ops.zeros_like(level) + width),
+        (*clip(center - width, center + width), width),
         maximum_iterations=_MAX_STEPS,
     )
-    lower, upper = ops.while_loop(
-        is_wide, halve, (lower, upper), maximum_iterations=_MAX_STEPS
+    bracket = ops.while_loop(
+        is_wide,
+        halve,
+        (lower, upper, cdf(lower), cdf(upper)),
+        maximum_iterations=_MAX_STEPS,
     )
-    below, above = cdf(lower), cdf(upper)
-    if not discrete:
-        share = ops.divide_no_nan(level - below, above - below)
-        upper = lower + (upper - lower) * ops.clip(share, 0.0, 1.0)
-    return ops.where(ops.isnan(above), above, upper)
+    if discrete:
+        quantile = bracket[1]
+    else:
+        for _ in range(2):  # each squares the error
+            bracket = cut(interpolate(*bracket), *bracket)
+        quantile = interpolate(*bracket)
+    return ops.where(ops.isnan(bracket[3]), np.nan, quantile)

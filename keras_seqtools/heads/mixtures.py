@@ -103,6 +103,3 @@ class NormalMixtureHead(MixtureHead):
     def _log_prob(self, y: Any, logits: Any, loc: Any, scale: Any) -> Any:
         component = normal_log_prob(ops.expand_dims(y, -1), loc, scale)
         return ops.logsumexp(ops.log_softmax(logits) + component, axis=-1)
-
-    def _finest(self, y_pred: Any) -> Any:
-        return ops.min(self.split(y_pred)["scale"], axis=-1)

@@ -134,10 +134,6 @@ class SplineFlowHead(DistributionHead):
     def get_config(self) -> dict[str, Any]:
         return {**super().get_config(), "bins": self.bins}
 
-    def _finest(self, y_pred: Any) -> Any:
-        parts = self.split(y_pred)
-        return parts["scale"] * ops.min(parts["bin_widths"], axis=-1)
-
     def _standard_moments(self, y_pred: Any) -> tuple[Any, Any]:
         """Mean and variance of `(Y - loc) / scale`.
 

@@ -1,10 +1,11 @@
 """Checks of arguments, with messages of one form: what, expected, received."""
 
-from collections.abc import Iterable
 from collections.abc import Sequence
 from numbers import Integral
 from numbers import Real
 from typing import Any
+
+import numpy as np
 
 
 def invalid(name: str, expected: str, received: Any) -> ValueError:
@@ -34,8 +35,7 @@ def check_rate(name: str, value: Any) -> float:
 
 def check_fractions(name: str, values: Any) -> tuple[float, ...]:
     """Quantiles or interval levels, strictly between 0 and 1."""
-    values = values if isinstance(values, Iterable) else (values,)
-    values = tuple(float(value) for value in values)
+    values = tuple(float(value) for value in np.ravel(values))
     if not values or not all(0.0 < value < 1.0 for value in values):
         raise invalid(name, "numbers strictly between 0 and 1", values)
     return values

@@ -32,7 +32,7 @@ class Family:
     units: int
 
     @property
-    def widths(self) -> dict[str, int]:
+    def vector_sizes(self) -> dict[str, int]:
         """Parameters that are vectors, and their lengths."""
         return {}
 
@@ -40,7 +40,7 @@ class Family:
     def sizes(self) -> dict[str, int]:
         """How many numbers an item needs for each parameter."""
         return {
-            name: self.units * self.widths.get(name, 1)
+            name: self.units * self.vector_sizes.get(name, 1)
             for name in self.parameters
         }
 
@@ -54,6 +54,17 @@ class Family:
             return lowest
         return lowest + 1.0 if highest == np.inf else (lowest + highest) / 2
 
+    @property
+    def possible_prediction(self) -> Any:
+        """Valid parameters, `(size,)`, to stand for an item not there."""
+        raw = self.split(ops.zeros(sum(self.sizes.values())))
+        return ops.concatenate(
+            [
+                ops.reshape(self.parameters[name](value), (-1,))
+                for name, value in raw.items()
+            ]
+        )
+
     def make_distribution(self, *args: Any, **parameters: Any) -> Any:
         """The TFP distribution with these parameters, each `(..., units)`."""
         raise TypeError(
@@ -66,18 +77,16 @@ class Family:
         Those that are vectors have one axis more.
         """
         y_pred = ops.convert_to_tensor(y_pred)
-        size = sum(self.sizes.values())
-        if y_pred.shape[-1] != size:
-            raise ValueError(
-                f"`{type(self).__name__}(units={self.units})` emits {size} "
-                f"numbers per item ({', '.join(self.parameters)}). "
-                f"Received: y_pred of shape {tuple(y_pred.shape)}"
-            )
+        self._check_size(y_pred)
         blocks, start = {}, 0
         for name, size in self.sizes.items():
             block = y_pred[..., start : start + size]
-            if name in self.widths:
-                shape = (*ops.shape(block)[:-1], self.units, self.widths[name])
+            if name in self.vector_sizes:
+                shape = (
+                    *ops.shape(block)[:-1],
+                    self.units,
+                    self.vector_sizes[name],
+                )
                 block = ops.reshape(block, shape)
             blocks[name] = block
             start += size
@@ -162,13 +171,14 @@ class Family:
 
     def prob_below(self, y_pred: Any, threshold: float) -> Any:
         """P(Y < threshold), `(..., units)`."""
+        threshold = float(threshold)
         # A discrete Y below 3 is at most 2; a continuous one is never 3.
         last = np.ceil(threshold) - 1.0 if self.discrete else threshold
         return self._probability(last, y_pred)
 
     def prob_above(self, y_pred: Any, threshold: float) -> Any:
         """P(Y > threshold), `(..., units)`."""
-        return self._probability(threshold, y_pred, above=True)
+        return self._probability(float(threshold), y_pred, above=True)
 
     def sample(self, y_pred: Any, n: int, seed: Any = None) -> Any:
         """`n` draws of Y, `(n, ..., units)`; the same for the same seed."""
@@ -209,39 +219,60 @@ class Family:
         family, and with several units have them on the last axis.
         """
         y, name = np.asarray(y), type(self).__name__
+        if y.dtype.kind not in "biuf":
+            raise ValueError(
+                f"`{name}` expects numbers as targets. "
+                f"Received: y of dtype {y.dtype}"
+            )
         if self.units > 1 and (y.ndim < 2 or y.shape[-1] != self.units):
             raise ValueError(
                 f"`{name}` expects targets of shape (..., {self.units}). "
                 f"Received: shape {y.shape}"
             )
-        with np.errstate(invalid="ignore"):
-            possible = np.asarray(self._is_possible(y))
+        with np.errstate(invalid="ignore", over="ignore"):
+            # As the loss will see them: TensorFlow takes what is smaller than
+            # the smallest normal number for 0.
+            seen = y.astype("float32")
+            seen = np.where(np.abs(seen) < np.finfo("float32").tiny, 0.0, seen)
+            possible = np.asarray(self._is_possible(seen))
         if not possible.all():
             first = tuple(int(i) for i in np.argwhere(~possible)[0])
-            kind = "integers" if self.discrete else "numbers"
+            kind = "integers from" if self.discrete else "numbers between"
             raise ValueError(
-                f"`{name}` expects finite {kind} as targets, between "
-                f"{self.support[0]:g} and {self.support[1]:g}. "
+                f"`{name}` expects finite {kind} {self.support[0]:g} "
+                f"{'to' if self.discrete else 'and'} {self.support[1]:g} as "
+                "targets, in float32. "
                 f"Received: y[{', '.join(map(str, first))}] = {y[first]}"
             )
 
     def mark(self, y_pred: Any) -> Any:
         """`y_pred` itself, marked as the output of this family."""
-        y_pred._keras_seqtools_family = type(self).__name__
+        y_pred._keras_seqtools_family = (type(self).__name__, self.support)
         return y_pred
 
-    def check_mark(self, y_pred: Any) -> None:
-        """Raises a `ValueError` if another family is known to have emitted it.
+    def check_emitted(self, y_pred: Any) -> None:
+        """Raises a `ValueError` if another family must have emitted it.
 
         The parameters of two families can have equal shapes, and then only
         nonsense would tell that a loss belongs to another head.
         """
-        name = type(self).__name__
-        emitted_by = getattr(y_pred, "_keras_seqtools_family", name)
-        if emitted_by != name:
+        own = (type(self).__name__, self.support)
+        emitted_by = getattr(y_pred, "_keras_seqtools_family", own)
+        if emitted_by != own:
             raise ValueError(
-                f"The model ends in a `{emitted_by}`, but what should read "
-                f"its output was made with a `{name}`."
+                "The model ends in a `{}` for targets in {}, but what should "
+                "read its output was made with a `{}` for targets in "
+                "{}.".format(*emitted_by, *own)
+            )
+        self._check_size(y_pred)
+
+    def _check_size(self, y_pred: Any) -> None:
+        size = sum(self.sizes.values())
+        if y_pred.shape[-1] != size:
+            raise ValueError(
+                f"`{type(self).__name__}(units={self.units})` emits {size} "
+                f"numbers per item ({', '.join(self.parameters)}). "
+                f"Received: y_pred of shape {tuple(y_pred.shape)}"
             )
 
     def _is_possible(self, y: Any) -> Any:
@@ -285,13 +316,24 @@ class Family:
         The cdf of a discrete family loses too many digits in float32.
         """
         y_pred = ops.convert_to_tensor(y_pred)
-        p = self._cdf(y, self._marginals(ops.cast(y_pred, "float64")))
-        return ops.cast(1.0 - p if above else p, y_pred.dtype)
+        precise = self._marginals(ops.cast(y_pred, "float64"))
+        return ops.cast(self._cdf(y, precise, above), y_pred.dtype)
 
-    def _cdf(self, y: Any, distribution: Any) -> Any:
-        """TFP's cdf, made right between integers and outside the support."""
+    def _cdf(self, y: Any, distribution: Any, above: bool = False) -> Any:
+        """TFP's cdf, made right between integers and outside the support.
+
+        With `above` its complement, which has digits where the cdf is 1.
+        """
         y = ops.cast(y, distribution.dtype)
         if self.discrete:
             y = ops.floor(y)
         inside = ops.clip(y, *self.support)
-        return ops.where(y < self.support[0], 0.0, distribution.cdf(inside))
+        try:
+            p = (
+                distribution.survival_function(inside)
+                if above
+                else distribution.cdf(inside)
+            )
+        except NotImplementedError as error:
+            raise ValueError(f"`{type(self).__name__}` has no cdf.") from error
+        return ops.where(y < self.support[0], float(above), p)

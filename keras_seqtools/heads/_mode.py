@@ -11,7 +11,7 @@ _GOLDEN = (math.sqrt(5.0) - 1.0) / 2.0
 _STEPS = 30
 
 
-def densest(log_prob: Callable[[Any], Any], places: Any) -> Any:
+def argmax_density(log_prob: Callable[[Any], Any], places: Any) -> Any:
     """Where `log_prob` is largest, by golden section search.
 
     Args:

@@ -12,17 +12,8 @@ from keras_seqtools.heads import links
 from keras_seqtools.heads.distribution_head import DistributionHead
 
 
-class _PositiveHead(DistributionHead):
-    """A head for positive targets, with a location on the log scale."""
-
-    support = (0.0, np.inf)
-
-    def _shift_and_scale(self, y: Any, offset: Any) -> tuple[Any, Any]:
-        return super()._shift_and_scale(np.log(y), offset)
-
-
 @keras.saving.register_keras_serializable(package="keras_seqtools")
-class LogNormalHead(_PositiveHead):
+class LogNormalHead(DistributionHead):
     """A log-normal distribution: errors that multiply.
 
     Emits `loc` and `scale` of the logarithm of the target: the median is
@@ -34,8 +25,8 @@ class LogNormalHead(_PositiveHead):
         offset: Boolean. Whether a second input is added to `loc`, and so is a
             logarithm itself. Defaults to `False`.
         **kwargs: Further arguments of `DistributionHead`: `dispersion`,
-            `min_scale`, initializers and regularizers, and those of
-            `keras.layers.Layer`.
+            `min_scale` (of the logarithm), initializers and regularizers, and
+            those of `keras.layers.Layer`.
 
     Input shape:
         `(..., features)`; with `offset` a list of that and `(..., units)`.
@@ -56,6 +47,7 @@ class LogNormalHead(_PositiveHead):
     """
 
     parameters = {"loc": links.identity, "scale": links.positive}
+    support = (0.0, np.inf)
     locations = ("loc",)
     scales = ("loc", "scale")
     dispersions = ("scale",)
@@ -67,9 +59,12 @@ class LogNormalHead(_PositiveHead):
         log_y = ops.log(y)
         return _precise.normal_log_prob(log_y, loc, scale) - log_y
 
+    def _shift_and_scale(self, y: Any, offset: Any) -> tuple[Any, Any]:
+        return super()._shift_and_scale(np.log(y), offset)
+
 
 @keras.saving.register_keras_serializable(package="keras_seqtools")
-class GammaHead(_PositiveHead):
+class GammaHead(DistributionHead):
     """A gamma distribution: waiting times, costs, amounts of rain.
 
     Emits `log_mean`, the logarithm of the mean, and `concentration`: the
@@ -81,8 +76,7 @@ class GammaHead(_PositiveHead):
         offset: Boolean. Whether a second input is added to `log_mean`, and so
             is a logarithm itself. Defaults to `False`.
         **kwargs: Further arguments of `DistributionHead`: `dispersion`,
-            `min_scale`, initializers and regularizers, and those of
-            `keras.layers.Layer`.
+            initializers and regularizers, and those of `keras.layers.Layer`.
 
     Input shape:
         `(..., features)`; with `offset` a list of that and `(..., units)`.
@@ -102,7 +96,11 @@ class GammaHead(_PositiveHead):
     - [McCullagh & Nelder, 1989](https://doi.org/10.1201/9780203753736)
     """
 
-    parameters = {"log_mean": links.log_rate, "concentration": links.positive}
+    parameters = {
+        "log_mean": links.log_rate,
+        "concentration": links.concentration,
+    }
+    support = (0.0, np.inf)
     locations = ("log_mean",)
     dispersions = ("concentration",)
 
@@ -120,6 +118,10 @@ class GammaHead(_PositiveHead):
     def _log_prob(self, y: Any, log_mean: Any, concentration: Any) -> Any:
         return _precise.gamma_log_prob(y, log_mean, concentration)
 
+    def _shift_and_scale(self, y: Any, offset: Any) -> tuple[Any, Any]:
+        mean = (y / np.exp(offset)).mean(0)
+        return np.log(mean), np.ones_like(mean)
+
 
 @keras.saving.register_keras_serializable(package="keras_seqtools")
 class BetaHead(DistributionHead):
@@ -133,8 +135,7 @@ class BetaHead(DistributionHead):
     Args:
         units: Positive integer. Number of targets. Defaults to `1`.
         **kwargs: Further arguments of `DistributionHead`: `dispersion`,
-            `min_scale`, initializers and regularizers, and those of
-            `keras.layers.Layer`.
+            initializers and regularizers, and those of `keras.layers.Layer`.
 
     Input shape:
         `(..., features)`.
@@ -154,7 +155,7 @@ class BetaHead(DistributionHead):
     - [Ferrari & Cribari-Neto, 2004](https://doi.org/10.1080/0266476042000214501)
     """
 
-    parameters = {"mean_logit": links.logit, "precision": links.positive}
+    parameters = {"mean_logit": links.logit, "precision": links.concentration}
     support = (0.0, 1.0)
     dispersions = ("precision",)
 

@@ -3,6 +3,7 @@
 from typing import Any
 
 import keras
+import numpy as np
 from keras import ops
 
 from keras_seqtools._validation import check_positive_int
@@ -53,7 +54,7 @@ class CategoricalHead(DistributionHead):
         self.support = (0.0, num_classes - 1.0)
 
     @property
-    def widths(self) -> dict[str, int]:
+    def vector_sizes(self) -> dict[str, int]:
         return {"logits": self.num_classes}
 
     def make_distribution(self, logits: Any) -> Any:
@@ -63,6 +64,11 @@ class CategoricalHead(DistributionHead):
         config = super().get_config()
         del config["units"]
         return {**config, "num_classes": self.num_classes}
+
+    def _fit_bias(self, y: Any, offset: Any) -> None:
+        count = np.bincount(y[:, 0].astype(int), minlength=self.num_classes)
+        # Half a count, so that a class not seen yet is not impossible.
+        self.bias.assign(np.log((count + 0.5) / (len(y) + 0.5 * len(count))))
 
     def _log_prob(self, y: Any, logits: Any) -> Any:
         # TFP raises, on a CPU, for what is no class; here that is NaN.

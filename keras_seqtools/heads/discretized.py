@@ -1,5 +1,6 @@
 """A head for integers in a known range, of which many are likely."""
 
+from numbers import Integral
 from typing import Any
 
 import keras
@@ -62,7 +63,9 @@ class DiscretizedLogisticMixtureHead(MixtureHead):
         **kwargs: Any,
     ) -> None:
         super().__init__(units, components, **kwargs)
-        if low != int(low) or high != int(high) or not low < high:
+        if not all(isinstance(end, Integral) for end in (low, high)) or (
+            low >= high
+        ):
             raise invalid("low and high", "integers, low < high", (low, high))
         self.low, self.high = int(low), int(high)
         self.support = (float(low), float(high))

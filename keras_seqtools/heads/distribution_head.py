@@ -106,6 +106,8 @@ class DistributionHead(Family, keras.layers.Layer):
     ) -> None:
         super().__init__(**{"dtype": "float32", **kwargs})
         name = type(self).__name__
+        if not self.parameters:
+            raise TypeError(f"`{name}` must define `parameters`.")
         if self.dtype_policy.name != "float32":
             raise invalid("dtype", "'float32'", self.dtype_policy.name)
         if offset and not self.locations:
@@ -202,8 +204,9 @@ class DistributionHead(Family, keras.layers.Layer):
 
         Takes the scale of the target, and for families with a location its
         shift, from standard deviation and mean, and sets the bias to the
-        maximum-likelihood fit of `y` by a constant: where all features are
-        zero, the untrained head predicts the marginal. All of it is saved
+        maximum-likelihood fit of `y` by a constant, or to where that is out
+        of reach: where all features are zero, the untrained head predicts the
+        marginal. All of it is saved
         with the model. To be called before `fit`, once the model is built.
 
         Where it matters, as in reading off coefficients: the shift comes on
@@ -230,6 +233,12 @@ class DistributionHead(Family, keras.layers.Layer):
             )
         self.validate(y)
         y = np.asarray(y, "float64").reshape(-1, self.units)
+        is_constant = not self.discrete and (y == y[:1]).all(0).any()
+        if not y.size or is_constant:
+            raise ValueError(
+                "`adapt` expects targets that vary. "
+                f"Received: {len(y)} targets, the first of them {y[:1]}"
+            )
         offset = np.zeros_like(y) if offset is None else np.asarray(offset)
         if offset.size != y.size:
             raise ValueError(
@@ -237,11 +246,15 @@ class DistributionHead(Family, keras.layers.Layer):
                 f"Received: {offset.size} for {y.size} targets"
             )
         offset = offset.reshape(y.shape)
-        shift, scale = self._shift_and_scale(y, offset)
-        if self.scales and not (np.isfinite(scale) & (scale > 0.0)).all():
+        if not np.isfinite(offset).all():
             raise ValueError(
-                "`adapt` expects targets that vary. Received: targets with "
-                f"standard deviation {scale}"
+                f"`adapt` expects a finite {self.second_input} for each target."
+            )
+        shift, scale = self._shift_and_scale(y, offset)
+        if self.scales and not (scale > 0.0).all():
+            raise ValueError(
+                f"`adapt` expects targets that vary beside the "
+                f"{self.second_input}."
             )
         if self.locations:
             self.target_shift.assign(shift)
@@ -269,7 +282,15 @@ class DistributionHead(Family, keras.layers.Layer):
                 f"`{type(self).__name__}` could not be fitted to these "
                 "targets: their likelihood is not finite."
             )
-        self.bias.assign(best)
+        # Further down, links are so flat that training would find no gradient
+        # to come back by.
+        lowest = [
+            np.full(size, -np.inf if link is links.identity else -10.0)
+            for link, size in zip(
+                self.parameters.values(), self.sizes.values(), strict=True
+            )
+        ]
+        self.bias.assign(np.maximum(best, np.concatenate(lowest)))
 
     def _full_kernel(self) -> Any:
         """The kernel, with zeros for the parameters that are constant."""
@@ -289,7 +310,7 @@ class DistributionHead(Family, keras.layers.Layer):
         values = []
         shift, scale = self.target_shift + offset, self.target_scale + 0.0
         for name, value in self.split(raw).items():
-            is_vector = name in self.widths
+            is_vector = name in self.vector_sizes
             link = self.parameters[name]
             value = (
                 link(value, self.min_scale) if link in _FLOORED else link(value)
@@ -308,6 +329,12 @@ class DistributionHead(Family, keras.layers.Layer):
     def _features_shape(self, input_shape: Any) -> Any:
         """The shape of the features, once the inputs are what they must be."""
         if not self.offset:
+            if isinstance(input_shape[0], (tuple, list)):
+                raise ValueError(
+                    f"`{type(self).__name__}` takes one input, unless "
+                    f"`{self.second_input}=True`. "
+                    f"Received: shapes {input_shape}"
+                )
             return input_shape
         shapes = [
             tuple(shape) if isinstance(shape, (tuple, list)) else shape

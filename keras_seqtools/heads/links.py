@@ -42,6 +42,11 @@ def dispersion(raw: Any) -> Any:
     return positive(raw, 1e-6)
 
 
+def concentration(raw: Any) -> Any:
+    """How concentrated a distribution is, at least 1e-4."""
+    return positive(raw, 1e-4)
+
+
 def degrees_of_freedom(raw: Any) -> Any:
     """More than 2, so that a Student t has a variance."""
     return ops.softplus(raw) + 2.01

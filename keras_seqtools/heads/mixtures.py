@@ -9,7 +9,7 @@ from keras import ops
 from keras_seqtools._validation import check_positive_int
 from keras_seqtools.heads import _tfd as tfd
 from keras_seqtools.heads import links
-from keras_seqtools.heads._mode import densest
+from keras_seqtools.heads._mode import argmax_density
 from keras_seqtools.heads._precise import normal_log_prob
 from keras_seqtools.heads.distribution_head import DistributionHead
 
@@ -18,7 +18,7 @@ class MixtureHead(DistributionHead):
     """Components of one family with a place and a width each."""
 
     parameters = {
-        "logits": links.identity,
+        "logits": links.logit,
         "loc": links.identity,
         "scale": links.positive,
     }
@@ -32,7 +32,7 @@ class MixtureHead(DistributionHead):
         self.components = check_positive_int("components", components)
 
     @property
-    def widths(self) -> dict[str, int]:
+    def vector_sizes(self) -> dict[str, int]:
         return dict.fromkeys(self.parameters, self.components)
 
     def get_config(self) -> dict[str, Any]:
@@ -91,14 +91,15 @@ class NormalMixtureHead(MixtureHead):
 
     def mode(self, y_pred: Any) -> Any:
         """Mode, `(..., units)`, found by a search."""
+        y_pred = ops.convert_to_tensor(y_pred)
         parameters = self.split(ops.cast(y_pred, "float64"))
         loc, scale = parameters["loc"], parameters["scale"]
         places = [loc + step * scale for step in (-1.0, -0.5, 0.0, 0.5, 1.0)]
-        mode = densest(
+        mode = argmax_density(
             lambda y: self._log_prob(y, **parameters),
             ops.moveaxis(ops.concatenate(places, axis=-1), -1, 0),
         )
-        return ops.cast(mode, "float32")
+        return ops.cast(mode, y_pred.dtype)
 
     def _log_prob(self, y: Any, logits: Any, loc: Any, scale: Any) -> Any:
         component = normal_log_prob(ops.expand_dims(y, -1), loc, scale)

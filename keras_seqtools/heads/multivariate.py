@@ -51,7 +51,7 @@ class MultivariateNormalHead(DistributionHead):
     joint = True
 
     @property
-    def widths(self) -> dict[str, int]:
+    def vector_sizes(self) -> dict[str, int]:
         return {"scale_tril": self.units}
 
     def make_distribution(self, loc: Any, scale_tril: Any) -> Any:

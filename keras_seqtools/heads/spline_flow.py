@@ -11,7 +11,7 @@ from keras_seqtools._validation import check_positive_int
 from keras_seqtools._validation import invalid
 from keras_seqtools.heads import _tfd as tfd
 from keras_seqtools.heads import links
-from keras_seqtools.heads._mode import densest
+from keras_seqtools.heads._mode import argmax_density
 from keras_seqtools.heads.distribution_head import DistributionHead
 
 # Beyond three scales from the location the spline is the identity. There
@@ -87,7 +87,7 @@ class SplineFlowHead(DistributionHead):
             raise invalid("bins", "from 2 to 500", bins)
 
     @property
-    def widths(self) -> dict[str, int]:
+    def vector_sizes(self) -> dict[str, int]:
         return {
             "bin_widths": self.bins,
             "bin_heights": self.bins,
@@ -118,6 +118,7 @@ class SplineFlowHead(DistributionHead):
 
     def mode(self, y_pred: Any) -> Any:
         """Mode, `(..., units)`, found by a search."""
+        y_pred = ops.convert_to_tensor(y_pred)
         parts = self.split(ops.cast(y_pred, "float64"))
         edges = -_BOUND + ops.cumsum(parts["bin_widths"], axis=-1)
         places = [
@@ -125,11 +126,11 @@ class SplineFlowHead(DistributionHead):
             for share in np.linspace(0.0, 1.0, 8)
         ]
         places = ops.moveaxis(ops.concatenate(places, axis=-1), -1, 0)
-        mode = densest(
+        mode = argmax_density(
             lambda y: self._log_prob(y, **parts),
             parts["loc"] + parts["scale"] * places,
         )
-        return ops.cast(mode, "float32")
+        return ops.cast(mode, y_pred.dtype)
 
     def get_config(self) -> dict[str, Any]:
         return {**super().get_config(), "bins": self.bins}

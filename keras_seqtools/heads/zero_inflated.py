@@ -3,7 +3,6 @@
 from typing import Any
 
 import keras
-import numpy as np
 from keras import ops
 
 from keras_seqtools.heads import _tfd as tfd
@@ -34,21 +33,14 @@ class _ZeroInflated(CountHead):
 
     def mode(self, y_pred: Any) -> Any:
         parameters = self.split(y_pred)
-        base = {k: v for k, v in parameters.items() if k != "zero_logit"}
+        base = {**parameters}
+        del base["zero_logit"]
         mode = super().make_distribution(**base).mode()
         zero = ops.zeros_like(mode)
         is_zero = self._log_prob(zero, **parameters) >= self._log_prob(
             mode, **parameters
         )
         return ops.where(is_zero, zero, mode)
-
-    def _fit_bias(self, y: Any, offset: Any) -> None:
-        super()._fit_bias(y, offset)
-        # Where the marginal has no zeros to spare, the logit runs off to where
-        # training would find no gradient to bring it back by.
-        bias = self.bias.numpy()
-        bias[: self.units] = np.maximum(bias[: self.units], -5.0)
-        self.bias.assign(bias)
 
     def _log_prob(self, y: Any, zero_logit: Any, **parameters: Any) -> Any:
         count = ops.log_sigmoid(-zero_logit) + super()._log_prob(
@@ -93,7 +85,7 @@ class ZeroInflatedPoissonHead(_ZeroInflated, PoissonHead):  # type: ignore[misc]
     - [Lambert, 1992](https://doi.org/10.2307/1269547)
     """
 
-    parameters = {"zero_logit": links.identity, **PoissonHead.parameters}
+    parameters = {"zero_logit": links.logit, **PoissonHead.parameters}
 
 
 @keras.saving.register_keras_serializable(package="keras_seqtools")
@@ -132,6 +124,6 @@ class ZeroInflatedNegativeBinomialHead(_ZeroInflated, NegativeBinomialHead):  # 
     """
 
     parameters = {
-        "zero_logit": links.identity,
+        "zero_logit": links.logit,
         **NegativeBinomialHead.parameters,
     }

@@ -3,6 +3,7 @@
 from typing import Any
 
 import keras
+import numpy as np
 from keras import ops
 
 from keras_seqtools._keras_internals import get_mask
@@ -26,10 +27,10 @@ class NegativeLogLikelihood(keras.losses.Loss):
     number is then no likelihood any more, and the loss is named so.
 
     What a mask hides, or a sample weight of 0, has no influence whatever: such
-    a target may be NaN or anything else, and changes no bit of the loss or of
-    a gradient. As in Keras the sum is divided by the number of items that the
-    mask leaves. Any other NaN target makes the loss NaN, unless `ignore_nan`;
-    so does one outside the support of the family.
+    an item may be NaN or anything else, target and prediction, and changes no
+    bit of the loss or of a gradient. As in Keras the sum is divided by the
+    number of items that the mask leaves. Any other NaN target makes the loss
+    NaN, unless `ignore_nan`; so does one outside the support of the family.
 
     Args:
         head: The `keras_seqtools.heads.DistributionHead` that emits `y_pred`.
@@ -94,13 +95,18 @@ class NegativeLogLikelihood(keras.losses.Loss):
                 "which no variance of one of them can weigh. Received: "
                 f"beta={beta}"
             )
-        if self.beta:  # raises a ValueError for a family without a variance
-            self.head.variance(ops.ones((1, sum(self.head.sizes.values()))))
+        if (
+            self.beta
+            and not np.isfinite(
+                self.head.variance(self.head.possible_prediction[None])
+            ).all()
+        ):
+            raise ValueError(f"`{type(head).__name__}` has no variance.")
 
     def __call__(
         self, y_true: Any, y_pred: Any, sample_weight: Any = None
     ) -> Any:
-        self.head.check_mark(y_pred)
+        self.head.check_emitted(y_pred)
         mask = get_mask(y_pred)
         y_pred = ops.convert_to_tensor(y_pred, self.dtype)
         y_true = ops.cast(self.head.align(y_true, y_pred), self.dtype)
@@ -122,11 +128,12 @@ class NegativeLogLikelihood(keras.losses.Loss):
         # Before the mathematics: 0 * inf is NaN, and so is its gradient.
         hidden = ops.expand_dims(ops.equal(weight, 0.0), -1)
         y_true = ops.where(hidden, self.head.possible_target, y_true)
+        y_pred = ops.where(hidden, self.head.possible_prediction, y_pred)
         if self.reduction in ("sum_over_batch_size", "mean"):
             weight *= ops.divide_no_nan(ops.sum(items), ops.sum(counted))
-        # Keras multiplies by the weight and reduces; a new tensor carries no
-        # mask, which would be applied a second time.
-        return super().__call__(y_true, y_pred + 0.0, sample_weight=weight)
+        # Keras multiplies by the weight and reduces. The new `y_pred` carries
+        # no mask, which would be applied a second time.
+        return super().__call__(y_true, y_pred, sample_weight=weight)
 
     def call(self, y_true: Any, y_pred: Any) -> Any:
         if not self.beta:

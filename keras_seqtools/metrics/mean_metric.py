@@ -56,7 +56,7 @@ class MeanMetric(keras.metrics.Metric):
     def update_state(
         self, y_true: Any, y_pred: Any, sample_weight: Any = None
     ) -> Any:
-        self.head.check_mark(y_pred)
+        self.head.check_emitted(y_pred)
         y_true = self.head.align(y_true, y_pred)
         mean = set_mask(self.head.mean(y_pred), get_mask(y_pred))
         return self.metric.update_state(y_true, mean, sample_weight)

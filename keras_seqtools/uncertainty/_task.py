@@ -26,6 +26,7 @@ _LOSSES = {
     "meanabsolutepercentageerror": "regression",
     "meansquarederror": "regression",
     "meansquaredlogarithmicerror": "regression",
+    "sequencecrossentropy": "classification",
     "sparsecategoricalcrossentropy": "classification",
 }
 _ACTIVATIONS = {"softmax": "classification", "sigmoid": "multilabel"}
@@ -66,6 +67,8 @@ def resolve_task(
             _guess(model, from_logits) if task == "auto" else PointMass()
         )
     if isinstance(family, CategoricalHead):
+        if task == "regression":
+            raise ValueError(f"`{model.name}` ends in a `CategoricalHead`.")
         return "classification", True
     if from_logits and not isinstance(family, str):
         raise ValueError(

@@ -18,6 +18,35 @@ def adapted(head, y):
     return np.asarray(head(np.zeros((1, 3), "float32")))
 
 
+@pytest.mark.parametrize(
+    "y",
+    [
+        stats.gamma(0.1).rvs((500, 1), random_state=1) + 1e-20,
+        stats.gamma(1e4).rvs((500, 1), random_state=1),
+        np.array([[1.0], [2.0], [3.0], [4.0], [1e6]]),
+    ],
+    ids=["mostly tiny", "hardly spread", "an outlier"],
+)
+def test_of_a_gamma_is_scipys_fit(y):
+    log_mean, concentration = adapted(heads.GammaHead(), y)[0]
+    shape, _, scale = stats.gamma.fit(y, floc=0)
+    np.testing.assert_allclose(log_mean, np.log(shape * scale), rtol=1e-4)
+    np.testing.assert_allclose(concentration, shape, rtol=2e-3)
+
+
+def test_leaves_a_gradient_to_train_by():
+    """Where the most likely constant is at the end of what a head can say."""
+    poisson = checks.rng().poisson(5.0, 300)
+    for head, y in (
+        (heads.PoissonHead(), np.zeros(50)),
+        (heads.NegativeBinomialHead(), poisson),
+        (heads.ZeroInflatedPoissonHead(), poisson),
+        (heads.ZeroInflatedPoissonHead(), np.zeros(50)),
+    ):
+        adapted(head, y)
+        assert (np.abs(head.bias) <= 10.0).all()
+
+
 # Whose likelihood has one maximum, which SciPy finds.
 SMOOTH = families.by_name(
     [

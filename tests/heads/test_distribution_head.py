@@ -4,9 +4,11 @@ import checks
 import keras
 import numpy as np
 import pytest
+from scipy import stats
 
 from keras_seqtools.heads import BetaHead
 from keras_seqtools.heads import DistributionHead
+from keras_seqtools.heads import GammaHead
 from keras_seqtools.heads import NormalHead
 from keras_seqtools.heads import PoissonHead
 from keras_seqtools.heads import StudentTHead
@@ -88,6 +90,28 @@ def test_validate_names_the_first_bad_count(y, where):
         PoissonHead().validate(y)
 
 
+@pytest.mark.parametrize(
+    ("head", "y", "message"),
+    [
+        (BetaHead(), [0.5, 1 - 1e-12], r"between 0 and 1.*y\[1\]"),
+        (NormalHead(), [1e300], r"y\[0\] = 1e\+300"),
+        (GammaHead(), [1.0, 1e-40], r"between 0 and inf.*y\[1\]"),
+        (NormalHead(), ["a"], "expects numbers.*dtype <U1"),
+        (NormalHead(), [None], "expects numbers.*dtype object"),
+    ],
+)
+def test_validate_sees_what_the_loss_will_see(head, y, message):
+    with pytest.raises(ValueError, match=message):
+        head.validate(y)
+
+
+def test_small_probabilities_of_much_keep_their_digits():
+    y_pred = np.array([[0.0, 1.0]], "float32")
+    np.testing.assert_allclose(
+        NormalHead().prob_above(y_pred, 10.0), stats.norm.sf(10.0), rtol=1e-6
+    )
+
+
 def test_validate_knows_units():
     NormalHead(units=2).validate(np.zeros((3, 2)))
     with pytest.raises(ValueError, match=r"shape \(\.\.\., 2\)"):
@@ -107,6 +131,10 @@ def test_last_axis_of_one_unit_may_be_missing():
         NormalHead().log_prob(y, y_pred),
         NormalHead().log_prob(y[:, None], y_pred),
     )
+
+
+class Empty(DistributionHead):
+    pass
 
 
 class Unfinished(DistributionHead):
@@ -138,6 +166,12 @@ def test_refusals():
         NormalHead().mean(np.ones((4, 3), "float32"))
     with pytest.raises(TypeError, match="make_distribution"):
         Unfinished().distribution(np.ones((4, 1), "float32"))
+    with pytest.raises(TypeError, match="must define `parameters`"):
+        Empty()
+    with pytest.raises(ValueError, match="takes one input, unless"):
+        PoissonHead()([np.ones((4, 3)), np.ones((4, 1))])
+    with pytest.raises(TypeError):
+        NormalHead().prob_below(np.ones((4, 2), "float32"), [1.0, 2.0])
     with pytest.raises(ValueError, match=r"`q`"):
         NormalHead().quantile(np.ones((4, 2), "float32"), 1.0)
 
@@ -149,8 +183,9 @@ def test_adapt_refuses():
     head.build((None, 3))
     with pytest.raises(ValueError, match="with an offset"):
         head.adapt([1.0, 2.0], offset=[1.0, 2.0])
-    with pytest.raises(ValueError, match="targets that vary"):
-        head.adapt([1.0, 1.0])
+    for y in ([1.0, 1.0], [1.0], []):
+        with pytest.raises(ValueError, match="targets that vary"):
+            head.adapt(y)
     with pytest.raises(ValueError, match=r"y\[1\] = nan"):
         head.adapt([1.0, np.nan])
     head = NormalHead(offset=True)
@@ -161,3 +196,7 @@ def test_adapt_refuses():
         ValueError, match=r"one offset per target.*3 for 2 targets"
     ):
         head.adapt([1.0, 2.0], offset=[1.0, 2.0, 3.0])
+    with pytest.raises(ValueError, match="finite offset"):
+        head.adapt([1.0, 2.0], offset=[1.0, np.nan])
+    with pytest.raises(ValueError, match="vary beside the offset"):
+        head.adapt([1.0, 2.0], offset=[1.0, 2.0])

@@ -13,7 +13,7 @@ Y_PRED = np.stack([LOGITS, np.log([3.0, 2.0, 40.0])], -1).astype("float32")
 
 
 def test_tfp_still_doubles_a_logit_of_inflation():
-    """If this fails, TFP is mended: `_zero_inflated` may pass it logits."""
+    """If this fails, TFP is mended: `zero_inflated.py` may pass it logits."""
     counts = tfd.Poisson(np.full(3, 1e6, "float32"))  # of which none is 0
     law = tfd.Inflated(counts, inflated_loc_logits=LOGITS)
     np.testing.assert_allclose(

@@ -16,6 +16,15 @@ Y = checks.rng(2).normal(size=(6, 2)).astype("float32")
 Y_PRED = np.hstack([LOC, SCALE])
 
 
+class CauchyHead(heads.DistributionHead):
+    parameters = heads.NormalHead.parameters
+
+    def make_distribution(self, loc, scale):
+        from tensorflow_probability import distributions as tfd
+
+        return tfd.Cauchy(loc, scale)
+
+
 def loss(beta, head=None, **kwargs):
     head = heads.NormalHead(units=2) if head is None else head
     return NegativeLogLikelihood(head, beta=beta, **kwargs)
@@ -119,3 +128,5 @@ def test_needs_a_variance_of_each_target():
         loss(0.5, heads.CategoricalHead(3))
     with pytest.raises(ValueError, match="one likelihood for all targets"):
         loss(0.5, heads.MultivariateNormalHead(2))
+    with pytest.raises(ValueError, match=r"`CauchyHead` has no variance"):
+        loss(0.5, CauchyHead())

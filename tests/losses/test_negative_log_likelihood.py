@@ -7,6 +7,7 @@ import pytest
 import tensorflow as tf
 from tensorflow_probability import distributions as tfd
 
+from keras_seqtools.heads import DiscretizedLogisticMixtureHead
 from keras_seqtools.heads import NormalHead
 from keras_seqtools.heads import PoissonHead
 from keras_seqtools.heads import StudentTHead
@@ -261,3 +262,39 @@ def test_save_load_fit_save(kind, tmp_path):
         )
         loaded.fit(x, y, verbose=0)
         model = loaded
+
+
+def test_padding_with_what_is_no_exposure_changes_nothing():
+    x, e = checks.rng().normal(size=(4, 5, 3)), np.ones((4, 5, 1))
+    y = checks.rng().poisson(2.0, (4, 5, 1)).astype("float32")
+    x[:, 3:] = 0.0
+
+    def train(padding):
+        keras.utils.set_random_seed(0)
+        features, exposure = keras.Input((5, 3)), keras.Input((5, 1))
+        head = PoissonHead(exposure=True)
+        masked = keras.layers.Masking()(features)
+        model = keras.Model([features, exposure], head([masked, exposure]))
+        model.compile("sgd", loss=NegativeLogLikelihood(head))
+        e[:, 3:] = y[:, 3:] = padding
+        losses = model.fit([x, e], y, epochs=3, verbose=0).history["loss"]
+        return losses, model.get_weights()
+
+    usual, weights = train(1.0)
+    for padding in (0.0, np.nan):
+        losses, found = train(padding)
+        assert losses == usual
+        for one, other in zip(found, weights, strict=True):
+            np.testing.assert_array_equal(one, other)
+
+
+def test_refuses_a_head_of_another_range():
+    model = keras.Sequential(
+        [
+            keras.Input((3,)),
+            DiscretizedLogisticMixtureHead(0, 9),
+        ]
+    )
+    loss = NegativeLogLikelihood(DiscretizedLogisticMixtureHead(0, 5))
+    with pytest.raises(ValueError, match=r"\(0.0, 9.0\).*\(0.0, 5.0\)"):
+        loss(np.zeros((2, 1)), model(np.zeros((2, 3))))

@@ -6,6 +6,7 @@ import checks
 import families
 import keras
 import numpy as np
+import pytest
 from scipy import special
 
 import keras_seqtools as kst
@@ -36,6 +37,7 @@ def draws_of(case):
         model_of(case),
         X,
         quantiles=(0.1, 0.8),
+        levels=(0.9,),
         thresholds=thresholds,
         return_samples=True,
         **OPTIONS,
@@ -104,6 +106,9 @@ def test_scores(case):
     log_density = case.log_density(y.astype("float64"), u.samples)
     nll = np.log(PASSES) - special.logsumexp(log_density, axis=0)
     np.testing.assert_allclose(scores["nll"], nll.mean(), rtol=1e-4, atol=1e-5)
+    low, high = u.interval(0.9)
+    inside = ((low <= y) & (y <= high)).mean()
+    np.testing.assert_allclose(scores["coverage_90"], inside)
     rmse = np.sqrt(((y - u.mean) ** 2).mean())
     np.testing.assert_allclose(scores["rmse"], rmse, rtol=1e-5)
 
@@ -141,3 +146,20 @@ def test_classes():
     assert np.isfinite(list(scores.values())).all()
     p = u.samples.astype("float64").mean(0)[range(5), y]
     np.testing.assert_allclose(scores["nll"], -np.log(p).mean(), rtol=1e-5)
+    with pytest.raises(ValueError, match="ends in a `CategoricalHead`"):
+        kst.predict_uncertainty(model, X, task="regression", **OPTIONS)
+
+
+def test_a_model_of_sequences_of_classes_is_a_classifier():
+    model = keras.Sequential(
+        [
+            keras.Input((5, 4)),
+            keras.layers.Dropout(0.5),
+            keras.layers.Dense(3),
+        ]
+    )
+    model.compile(loss=kst.losses.SequenceCrossentropy(from_logits=True))
+    u = kst.predict_uncertainty(
+        model, np.ones((2, 5, 4)), from_logits=True, **OPTIONS
+    )
+    np.testing.assert_allclose(u.probabilities.sum(-1), 1.0, rtol=1e-5)

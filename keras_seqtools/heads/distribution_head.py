@@ -282,15 +282,16 @@ class DistributionHead(Family, keras.layers.Layer):
                 f"`{type(self).__name__}` could not be fitted to these "
                 "targets: their likelihood is not finite."
             )
-        # Further down, links are so flat that training would find no gradient
-        # to come back by.
         lowest = [
-            np.full(size, -np.inf if link is links.identity else -10.0)
-            for link, size in zip(
-                self.parameters.values(), self.sizes.values(), strict=True
-            )
+            np.full(size, self._lowest_bias(name))
+            for name, size in self.sizes.items()
         ]
         self.bias.assign(np.maximum(best, np.concatenate(lowest)))
+
+    def _lowest_bias(self, name: str) -> float:
+        # Further down, links are so flat that training would find no gradient
+        # to come back by.
+        return -np.inf if self.parameters[name] is links.identity else -10.0
 
     def _full_kernel(self) -> Any:
         """The kernel, with zeros for the parameters that are constant."""

@@ -42,6 +42,11 @@ class _ZeroInflated(CountHead):
         )
         return ops.where(is_zero, zero, mode)
 
+    def _lowest_bias(self, name: str) -> float:
+        # Counts that need no inflation by themselves may, once there are
+        # regressors; from a logit too low that would take long to find.
+        return -4.0 if name == "zero_logit" else super()._lowest_bias(name)
+
     def _log_prob(self, y: Any, zero_logit: Any, **parameters: Any) -> Any:
         count = ops.log_sigmoid(-zero_logit) + super()._log_prob(
             y, **parameters

@@ -2,8 +2,8 @@
 
 Half of the raw outputs lie anywhere within +-1e4, against targets anywhere in
 the support; half lie within +-5 of what fits the target. Likelihoods are
-compared with float64, at the parameters that the head emits. Allowed are 1e-4
-of the reference plus what one float32 step in any of its inputs explains.
+compared with float64, at the parameters that the head emits. The references
+are written out here: those of SciPy overflow where these points lie.
 """
 
 import checks
@@ -261,10 +261,5 @@ def test_likelihoods_are_finite_and_right(head, targets, fit, reference, mode):
     inputs = [*y.T.astype("float64"), *y_pred.T.astype("float64")]
     expected = reference(*inputs)
     assert np.isfinite(expected).all()
-    explained = 0.0
-    for i in range(head.units if head.discrete else 0, len(inputs)):
-        step = np.spacing(np.abs(inputs[i]).astype("float32"))
-        moved = reference(*inputs[:i], inputs[i] + step, *inputs[i + 1 :])
-        explained = explained + np.abs(moved - expected)
     error = np.abs(found - expected)
-    assert (error <= 1e-4 * (1.0 + np.abs(expected)) + explained).all()
+    assert (error <= 1e-4 * (1.0 + np.abs(expected))).all()

@@ -11,6 +11,7 @@ from keras_seqtools import metrics
 from keras_seqtools import models
 from keras_seqtools import uncertainty
 from keras_seqtools.uncertainty.evaluate import evaluate_uncertainty
+from keras_seqtools.uncertainty.predict import iter_uncertainty
 from keras_seqtools.uncertainty.predict import predict_deterministic
 from keras_seqtools.uncertainty.predict import predict_uncertainty
 
@@ -19,6 +20,7 @@ __version__ = "0.1.0"
 __all__ = [
     "evaluate_uncertainty",
     "heads",
+    "iter_uncertainty",
     "layers",
     "losses",
     "metrics",

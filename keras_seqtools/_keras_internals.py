@@ -1,8 +1,22 @@
 """Private Keras names, all of them, each with a test of what it relies on."""
 
+import contextlib
+import threading
 from collections.abc import Iterable
 from collections.abc import Iterator
+from collections.abc import Sequence
 from typing import Any
+
+import keras
+import numpy as np
+import tensorflow as tf
+from keras.src import backend
+from keras.src.backend.common.global_state import get_global_attribute
+from keras.src.backend.tensorflow.trainer import TFEpochIterator
+from keras.src.export.export_utils import get_input_signature
+from keras.src.layers.rnn.dropout_rnn_cell import DropoutRNNCell
+from keras.src.models.functional import Functional
+from keras.src.random.seed_generator import GLOBAL_SEED_GENERATOR
 
 
 def get_mask(tensor: Any) -> Any:
@@ -37,10 +51,15 @@ def call_context(layer: Any) -> Any:
     return layer._get_call_context()
 
 
+def is_dropout_cell(layer: Any) -> bool:
+    """Whether it is a recurrent cell that keeps dropout masks."""
+    return isinstance(layer, DropoutRNNCell)
+
+
 def reset_dropout_masks(layers: Iterable[Any]) -> None:
     """Recurrent cells forget masks that an interrupted call left behind."""
     for layer in layers:
-        if hasattr(layer, "reset_recurrent_dropout_mask"):
+        if is_dropout_cell(layer):
             layer.reset_dropout_mask()
             layer.reset_recurrent_dropout_mask()
 
@@ -50,16 +69,210 @@ def is_preprocessing(layer: Any) -> bool:
     return type(layer).__module__.startswith("keras.src.layers.preprocessing")
 
 
-def operations_backwards(model: Any) -> Iterator[Any]:
-    """Operations from the first output of a model back along first inputs.
+def operations_backwards(model: Any, place: int = 0) -> Iterator[Any]:
+    """Operations from one output of a model back along first inputs.
 
     Goes into nested models. Nothing for a model that has no graph.
     """
-    tensors = getattr(model, "outputs", None)
+    tensors = (getattr(model, "outputs", None) or [])[place:]
     while tensors:
-        operation, node_index, _ = tensors[0]._keras_history
+        operation, node_index, tensor_index = tensors[0]._keras_history
         if getattr(operation, "outputs", None):
-            yield from operations_backwards(operation)
+            yield from operations_backwards(operation, tensor_index)
         else:
             yield operation
         tensors = operation._inbound_nodes[node_index].input_tensors
+
+
+def graph_of(model: Any) -> Any:
+    """The functional graph that a call of the model runs, or None.
+
+    A model with a `call` of its own has none, even if it was built from one.
+    """
+    for cls in (keras.Sequential, Functional):
+        if isinstance(model, cls):
+            is_own = type(model).call is cls.call and "call" not in vars(model)
+            graph = model._functional if cls is keras.Sequential else model
+            return graph if is_own else None
+    return None
+
+
+def input_specs(model: Any) -> Any:
+    """What the model takes, with shapes and dtypes, as `Model.export` says.
+
+    Raises a `ValueError` if that is not known, for want of a first call.
+    """
+    return get_input_signature(model)[0]
+
+
+def graph_inputs(graph: Any, inputs: Any) -> list[Any]:
+    """What a graph makes of its inputs: tensors in the order it names them."""
+    return graph._standardize_inputs(inputs)
+
+
+def graph_nodes(graph: Any) -> list[Any]:
+    """Calls of operations, each after those that it needs."""
+    depths = sorted(graph._nodes_by_depth, reverse=True)
+    nodes = [node for depth in depths for node in graph._nodes_by_depth[depth]]
+    return [node for node in nodes if not node.is_input]
+
+
+def pack_outputs(graph: Any, outputs: list[Any]) -> Any:
+    """Outputs of a graph in the structure that the user gave them."""
+    return keras.tree.pack_sequence_as(graph._outputs_struct, outputs)
+
+
+def unnamed_seed_generators() -> list[Any]:
+    """The generator behind draws that name no seed, once there were some."""
+    generator = get_global_attribute(GLOBAL_SEED_GENERATOR)
+    return [] if generator is None else [generator]
+
+
+@contextlib.contextmanager
+def drawing_from(noise: Any) -> Iterator[None]:
+    """Inside, `keras.random` draws from `noise` what that has a word on.
+
+    For the thread that enters it. Without a place of its own in Keras' batch
+    of random functions, noise could only be steered through seeds, which say
+    nothing of rows.
+    """
+    random, owner = backend.random, threading.get_ident()
+    originals = (
+        random.dropout,
+        random.normal,
+        random.uniform,
+        random.draw_seed,
+    )
+
+    def is_ours(seed: Any, shape: Any) -> bool:
+        return threading.get_ident() == owner and noise.draws_for(seed, shape)
+
+    def dropout(
+        inputs: Any, rate: float, noise_shape: Any = None, seed: Any = None
+    ) -> Any:
+        if threading.get_ident() == owner and 0.0 < rate < 1.0:
+            shape = noise.mask_shape(inputs, noise_shape)
+            if noise.draws_for(seed, shape):
+                return noise.dropout(inputs, rate, shape, seed)
+        return originals[0](inputs, rate, noise_shape, seed)
+
+    def normal(
+        shape: Any,
+        mean: float = 0.0,
+        stddev: float = 1.0,
+        dtype: Any = None,
+        seed: Any = None,
+    ) -> Any:
+        if is_ours(seed, shape):
+            dtype = dtype or backend.floatx()
+            return noise.normal(shape, mean, stddev, dtype, seed)
+        return originals[1](shape, mean, stddev, dtype, seed)
+
+    def uniform(
+        shape: Any,
+        minval: float = 0.0,
+        maxval: float = 1.0,
+        dtype: Any = None,
+        seed: Any = None,
+    ) -> Any:
+        if is_ours(seed, shape):
+            dtype = dtype or backend.floatx()
+            return noise.uniform(shape, minval, maxval, dtype, seed)
+        return originals[2](shape, minval, maxval, dtype, seed)
+
+    def draw_seed(seed: Any) -> Any:
+        generator = (
+            (*unnamed_seed_generators(), None)[0] if seed is None else seed
+        )
+        if threading.get_ident() == owner and noise.knows(generator):
+            return noise.seed(generator)
+        return originals[3](seed)
+
+    def replace(functions: tuple[Any, ...]) -> None:
+        (
+            random.dropout,
+            random.normal,
+            random.uniform,
+            random.draw_seed,
+        ) = functions
+
+    replace((dropout, normal, uniform, draw_seed))
+    try:
+        yield
+    finally:
+        replace(originals)
+
+
+def loop_step(outermost: Any) -> Any:
+    """Which step it is of the loops between here and an outer graph; 0 of none.
+
+    TensorFlow keeps a counter as the first input of every loop body.
+    """
+    step = tf.constant(0, tf.uint64)
+    if tf.executing_eagerly():
+        return step  # loops in Python count for themselves
+    graph, counters = tf.compat.v1.get_default_graph(), []
+    while graph is not None and graph is not outermost:
+        if type(graph).__name__ == "WhileBodyFuncGraph":
+            counters.append(tf.cast(graph.inputs[0], tf.uint64))
+        graph = getattr(graph, "outer_graph", None)
+    for counter in reversed(counters):
+        step = step * 2**20 + counter
+    return step
+
+
+class Batches:
+    """Batches of whatever Keras takes as data, as tensors.
+
+    Iterating yields them; `number` is how many, or None if that is not known.
+
+    Args:
+        data: Inputs; targets and sample weights, if there are any.
+        batch_size: Rows at a time, of arrays.
+        steps: How many batches to read at most, or None.
+    """
+
+    def __init__(
+        self, data: Sequence[Any], batch_size: int, steps: int | None = None
+    ) -> None:
+        self._data, self._batch_size = tuple(data), batch_size
+        sizes = {_count_numbers(leaf) for leaf in keras.tree.flatten(data)}
+        (size,) = sizes if len(sizes) == 1 else (None,)
+        self._starts = None
+        if size and steps is None:
+            self._starts = range(0, size, batch_size)
+            self.number = len(self._starts)
+            return
+        names = ("x", "y", "sample_weight")
+        self._epoch = TFEpochIterator(
+            **dict(zip(names, data, strict=False)),
+            batch_size=batch_size,
+            steps_per_epoch=steps,
+            shuffle=False,
+            distribute_strategy=tf.distribute.get_strategy(),
+        )
+        self.number = self._epoch.num_batches
+
+    def __iter__(self) -> Iterator[Any]:
+        # A pipeline of TensorFlow takes longer to set up than many a call
+        # of a small model, and arrays need none.
+        for start in self._starts or ():
+            rows = slice(start, start + self._batch_size)
+            yield keras.tree.map_structure(
+                lambda array, rows=rows: _to_tensor(array[rows]), self._data
+            )
+        if self._starts is None:
+            with self._epoch.catch_stop_iteration():
+                for _, _, iterator in self._epoch:
+                    yield next(iterator)
+
+
+def _count_numbers(data: Any) -> int | None:
+    """The length of an array of numbers; None for anything else."""
+    is_numbers = isinstance(data, np.ndarray) and data.dtype.kind in "biuf"
+    return len(data) if is_numbers and data.ndim else None
+
+
+def _to_tensor(array: np.ndarray) -> Any:
+    is_float = array.dtype.kind == "f"
+    return tf.constant(array, backend.floatx() if is_float else None)

@@ -42,7 +42,8 @@ def test_imports(path):
     for name in imported(path):
         parts = name.split(".")
         assert parts[0] != "tf_keras"
-        assert not name.startswith("keras.src")
+        is_private = name.startswith("keras.src")
+        assert path.name == "_keras_internals.py" or not is_private
         if parts[0] == "keras_seqtools":
             assert parts[1] in MAY_IMPORT[room] | {room}, name
 

@@ -10,12 +10,14 @@ from keras_seqtools.uncertainty.measures import variation_ratio
 from keras_seqtools.uncertainty.measures import vote_fraction
 from keras_seqtools.uncertainty.results import ClassificationUncertainty
 from keras_seqtools.uncertainty.results import RegressionUncertainty
+from keras_seqtools.uncertainty.serving import export_uncertainty
 
 __all__ = [
     "ClassificationUncertainty",
     "RegressionUncertainty",
     "entropy",
     "expected_entropy",
+    "export_uncertainty",
     "mutual_information",
     "p_max",
     "predictive_entropy",

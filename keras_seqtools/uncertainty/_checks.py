@@ -1,6 +1,7 @@
 """What must hold of a model that is run many times."""
 
 import secrets
+from collections.abc import Sequence
 from typing import Any
 
 import keras
@@ -11,7 +12,8 @@ from keras_seqtools._keras_internals import flatten_layers
 from keras_seqtools._validation import check_positive_int
 from keras_seqtools._validation import invalid
 from keras_seqtools.heads import DistributionHead
-from keras_seqtools.uncertainty._stochastic_layers import stochastic_layers
+from keras_seqtools.uncertainty._stochastic_layers import is_named
+from keras_seqtools.uncertainty._stochastic_layers import random_layers
 
 
 def check_seed(seed: int | None) -> int:
@@ -20,6 +22,17 @@ def check_seed(seed: int | None) -> int:
     if not isinstance(seed, int | np.integer) or not 0 <= seed < 2**62:
         raise invalid("seed", "an integer of at least 0", seed)
     return int(seed)
+
+
+def check_models(model: Any) -> list[keras.Model]:
+    """The members of an ensemble, or the one model, if all are built.
+
+    Out of `with_uncertainty` too.
+    """
+    members = model if isinstance(model, list | tuple) else [model]
+    if not members:
+        raise ValueError("Expected a model, or some of them. Received: none")
+    return [check_model(member) for member in members]
 
 
 def check_model(model: Any) -> keras.Model:
@@ -32,10 +45,52 @@ def check_model(model: Any) -> keras.Model:
             f"`{model.name}` has no weights yet. Call it on data, or give it "
             "a `keras.Input`, before asking for its uncertainty."
         )
-    if stochastic_layers(model):
+    if random_layers(model):
         for layer in flatten_layers(model):
             _check_not_compiled(type(layer))
     return model
+
+
+def check_named(models: Sequence[keras.Model], names: Any) -> tuple[Any, ...]:
+    """Layers that the user names as random, each of them known to a model."""
+    names = tuple(names if isinstance(names, list | tuple) else [names])
+    layers = [layer for model in models for layer in flatten_layers(model)]
+    for name in names:
+        if not any(is_named(layer, name) for layer in layers):
+            raise invalid(
+                "stochastic_layers",
+                f"layers of `{models[0].name}`, their names or their classes",
+                name,
+            )
+    return names
+
+
+def check_calibrator(calibrator: Any, outputs: Sequence[Any]) -> None:
+    """It must fit classifiers, and there must be some."""
+    if calibrator is None:
+        return
+    if not all(output.is_classifier for output in outputs):
+        raise ValueError(
+            "`calibrator` maps the probabilities of classifiers, and this "
+            "model has other outputs."
+        )
+    if not callable(getattr(calibrator, "transform", None)):
+        raise TypeError(
+            "Expected a `calibrator` with a method `transform`, from "
+            f"probabilities to probabilities. Received: {calibrator!r}"
+        )
+
+
+def check_noise_std(noise_std: Any) -> Any:
+    """Standard deviations of noise, as a tuple that can tell two apart."""
+    if noise_std is None:
+        return None
+    values = np.asarray(noise_std, "float64")
+    if values.ndim > 1 or not (np.isfinite(values) & (values > 0.0)).all():
+        raise invalid(
+            "noise_std", "positive numbers, one or a unit's", noise_std
+        )
+    return tuple(np.ravel(values).tolist())
 
 
 def _check_not_compiled(cls: type) -> None:
@@ -50,25 +105,30 @@ def _check_not_compiled(cls: type) -> None:
                 )
 
 
-def passes(
-    model: keras.Model, family: Any, num_samples: int
-) -> tuple[dict[Any, dict[str, float]], int]:
-    """The random layers of a model, and how many passes they are worth."""
+def count_passes(
+    models: Sequence[keras.Model],
+    randoms: Sequence[Any],
+    families: Sequence[Any],
+    num_samples: int,
+) -> int:
+    """How many passes of each member are worth while."""
     check_positive_int("num_samples", num_samples)
-    random = stochastic_layers(model)
-    if random:
-        return random, num_samples
-    if isinstance(family, DistributionHead):
-        return random, 1
+    if any(randoms):
+        return num_samples
+    has_head = any(isinstance(family, DistributionHead) for family in families)
+    if has_head or len(models) > 1:
+        return 1
+    (model,) = models
     layers = ", ".join(
         f"{layer.name} ({type(layer).__name__})" for layer in model.layers
     )
     raise ValueError(
         f"Nothing in `{model.name}` is random, so all passes would agree: "
         f"{layers}. Add dropout, such as `keras.layers.Dropout(0.1)`, with a "
-        "rate above 0; or end it in a head, such as "
+        "rate above 0; name layers of your own that draw noise when "
+        "`training` in `stochastic_layers`; end the model in a head, such as "
         "`keras_seqtools.heads.NormalHead()`, that predicts its own spread; "
-        "or train several models and compare them (an ensemble)."
+        "or pass several models instead of one (an ensemble)."
     )
 
 

@@ -1,137 +1,249 @@
-"""Runs a model many times over a stream of batches, and changes nothing of it.
+"""Many passes of models over one batch, and what accumulators make of them.
 
-Every pass happens in a `keras.StatelessScope`: what the model would write
-(seed states, statistics, recurrent states) is thrown away with the scope. The
-loop over batches is `Model.predict` of an inner model, so data, progress bar
-and callbacks are what they are there.
+Every pass happens in a `keras.StatelessScope`: what a model would write (seed
+states, statistics, recurrent states) is thrown away with the scope.
 """
 
-from collections.abc import Callable
+import contextlib
+import dataclasses
+from collections.abc import Collection
+from collections.abc import Iterator
+from collections.abc import Sequence
 from typing import Any
 
 import keras
 import tensorflow as tf
 
+from keras_seqtools._keras_internals import drawing_from
 from keras_seqtools._keras_internals import flatten_layers
 from keras_seqtools._keras_internals import get_mask
 from keras_seqtools._keras_internals import seed_generators
-from keras_seqtools._validation import check_positive_int
+from keras_seqtools._keras_internals import unnamed_seed_generators
+from keras_seqtools.uncertainty._graph_split import SplitModel
+from keras_seqtools.uncertainty._noise import NoiseWithoutRowsError
+from keras_seqtools.uncertainty._noise import RowNoise
+from keras_seqtools.uncertainty._noise import philox_key
+from keras_seqtools.uncertainty._plan import Plan
+from keras_seqtools.uncertainty._stochastic_layers import draws_by_row
 from keras_seqtools.uncertainty._stochastic_layers import sampling
 
-_fold_in = tf.random.experimental.stateless_fold_in
+# Where accumulators draw: a place that no seed generator of a model has.
+_ACCUMULATORS = object()
 
 
-class _Batches(keras.Model):
-    def __init__(self, step: Callable[..., Any]) -> None:
-        super().__init__()
-        self.step = step
-        self.batch_index = self.add_weight(
-            shape=(), dtype="int64", initializer="zeros", trainable=False
+@dataclasses.dataclass(frozen=True)
+class _Batch:
+    """Data of a batch, and what is to be done with them."""
+
+    x: Any
+    first_row: Any
+    key: Any
+    num_samples: Any
+    targets: Sequence[Any]
+
+
+class Sampler:
+    """The passes of an ensemble of models, one of them more often than not.
+
+    Args:
+        models: The members.
+        randoms: The random layers of each.
+        plan: How they are run.
+        accumulators: One for each output.
+        consistent_masks: Whether all rows share the noise of a pass.
+    """
+
+    def __init__(
+        self,
+        models: Sequence[keras.Model],
+        randoms: Sequence[Collection[Any]],
+        plan: Plan,
+        accumulators: Sequence[Any],
+        consistent_masks: bool = False,
+    ) -> None:
+        self.models = models
+        self.randoms = randoms
+        self.plan = plan
+        self.accumulators = accumulators
+        self.consistent_masks = consistent_masks
+
+    def __call__(
+        self,
+        x: Any,
+        first_row: Any,
+        seed: Any,
+        num_samples: Any,
+        targets: Sequence[Any] = (),
+    ) -> list[dict[str, Any]]:
+        """What each accumulator makes of a batch; its mask as `"mask"`.
+
+        Args:
+            x: Inputs of a batch.
+            first_row: Integer tensor, the number of the first row of it.
+            seed: Integer tensor.
+            num_samples: Integer or tensor, passes of each member; a multiple
+                of the fold of the plan.
+            targets: If not empty, given to the accumulators when they start.
+        """
+        members = []
+        for number, model in enumerate(self.models):
+            batch = _Batch(
+                x, first_row, philox_key(seed, number), num_samples, targets
+            )
+            random = self.randoms[number]
+            try:
+                states, masks = self._passes(
+                    model, random, batch, self.plan.fold
+                )
+            except NoiseWithoutRowsError:  # of weights, say
+                states, masks = self._passes(model, random, batch, fold=1)
+            members.append(states)
+        found = [
+            accumulator.finish(list(states), num_samples)
+            for accumulator, states in zip(
+                self.accumulators, zip(*members, strict=True), strict=True
+            )
+        ]
+        for fields, mask in zip(found, masks, strict=True):
+            if mask is not None:
+                fields["mask"] = mask
+        return found
+
+    def _passes(
+        self,
+        model: keras.Model,
+        random: Collection[Any],
+        batch: _Batch,
+        fold: int,
+    ) -> tuple[list[Any], list[Any]]:
+        """States of the accumulators after all passes, and masks."""
+        x = batch.x
+        split = SplitModel(model, random, self.plan.split)
+        with deterministic(model, random):
+            once, folded = split.precompute(x, fold)
+            points = keras.tree.flatten(split.complete(x, once))
+        if len(points) != len(self.accumulators):
+            raise ValueError(
+                f"Expected a model with {len(self.accumulators)} outputs, one "
+                f"for each `task`. Received: `{model.name}` with "
+                f"{len(points)} outputs"
+            )
+        masks = [get_mask(point) for point in points]
+        points = [tf.cast(point, tf.float32) for point in points]
+        rows = _count_rows(x)
+        sites, others = generators(model)
+
+        def some_more(chunk: Any, states: list[Any]) -> tuple[Any, list[Any]]:
+            before = chunk * fold
+            noise = RowNoise(
+                batch.key,
+                before,
+                fold,
+                batch.first_row,
+                rows,
+                sites,
+                [*others, _ACCUMULATORS],
+                self.consistent_masks,
+                self.plan.jit_compile,
+            )
+            with noisy(model, random, noise):
+                outputs = keras.tree.flatten(split.complete(x, folded))
+            seed = noise.seed(_ACCUMULATORS)
+            updated = [
+                accumulator.update(state, _unfold(output, fold), before, seed)
+                for accumulator, state, output in zip(
+                    self.accumulators, states, outputs, strict=True
+                )
+            ]
+            return chunk + 1, keras.tree.map_structure(_same, states, updated)
+
+        chunks = batch.num_samples // fold
+        with_targets = [batch.targets] if batch.targets else []
+        states = [
+            accumulator.start(point, chunks, *target)
+            for accumulator, point, *target in zip(
+                self.accumulators, points, *with_targets, strict=True
+            )
+        ]
+        _, states = tf.while_loop(
+            lambda chunk, states: chunk < chunks,
+            some_more,
+            (tf.constant(0), states),
+            parallel_iterations=1,
         )
-
-    def predict_step(self, data: Any) -> Any:
-        x, y, weight = keras.utils.unpack_x_y_sample_weight(data)
-        index = tf.identity(self.batch_index.value)
-        self.batch_index.assign(index + 1)
-        return self.step(x, y, weight, index)
+        return states, masks
 
 
-def run_pass(model: keras.Model, x: Any, seed: Any) -> Any:
-    """One pass of the model; `seed` None is the deterministic one."""
-    states = []
-    if seed is not None:
-        generators = {
-            id(generator): generator
-            for layer in flatten_layers(model)
-            for generator in seed_generators(layer)
-        }
-        for site, generator in enumerate(generators.values()):
-            state = generator.state
-            derived = tf.cast(_fold_in(seed, site), state.dtype)
-            states.append((state, derived))
-    with (
-        sampling(model, is_on=seed is not None),
-        keras.StatelessScope(state_mapping=states),
-    ):
+def deterministic_pass(
+    model: keras.Model, random: Collection[Any], x: Any
+) -> Any:
+    """The output of a model with all noise off."""
+    with deterministic(model, random):
         return model(x, training=False)
 
 
-def over_batches(
-    model: keras.Model,
-    step: Callable[..., Any],
-    data: Any,
-    batch_size: int | None,
-    **options: Any,
-) -> Any:
-    """`step(x, y, weight, batch_index)` of all batches, concatenated."""
-    if batch_size is not None:
-        check_positive_int("batch_size", batch_size)
-    batches = _Batches(step)
-    # XLA would take seconds to compile for each new shape of a batch.
-    batches.compile(
-        jit_compile=False, run_eagerly=getattr(model, "run_eagerly", False)
-    )
-    return batches.predict(data, batch_size=batch_size or 256, **options)
+@contextlib.contextmanager
+def deterministic(
+    model: keras.Model, random: Collection[Any]
+) -> Iterator[None]:
+    """Inside, the model has no noise and changes no state."""
+    with sampling(model, random, is_on=False), keras.StatelessScope():
+        yield
 
 
-def sample_batches(
-    model: keras.Model,
-    accumulator: Any,
-    num_samples: int,
-    seed: int,
-    data: Any,
-    with_targets: bool = False,
-    **options: Any,
-) -> dict[str, Any]:
-    """What the accumulator makes of `num_samples` passes over each batch.
+@contextlib.contextmanager
+def noisy(
+    model: keras.Model, random: Collection[Any], noise: RowNoise
+) -> Iterator[None]:
+    """Inside, the model draws from `noise`, and changes no state.
 
-    A mask of the output is added as `"mask"`. With targets, the accumulator
-    sees those of the batch when it starts.
+    What draws in other ways, a layer of the user's say, finds in its seed
+    generator a seed for this batch and pass.
     """
-    key = tf.constant([seed % 2**31, seed // 2**31], tf.int32)
+    sites, others = generators(model)
+    states = [
+        (generator.state, tf.cast(noise.seed(generator), generator.state.dtype))
+        for generator in (*sites, *others)
+    ]
+    with (
+        sampling(model, random, is_on=True),
+        keras.StatelessScope(state_mapping=states),
+        drawing_from(noise),
+    ):
+        yield
 
-    def step(x: Any, y: Any, weight: Any, batch_index: Any) -> dict[str, Any]:
-        if with_targets and (y is None or weight is not None):
-            raise ValueError(
-                "Expected batches of inputs and targets, without weights. "
-                f"Received: {'no targets' if y is None else 'sample weights'}"
-            )
-        batch_key = _fold_in(key, batch_index)
-        point = run_pass(model, x, None)
-        mask = get_mask(point)
-        point = _single(point)
-        targets = (y,) if with_targets else ()
 
-        def one_more(index: Any, state: Any) -> tuple[Any, Any]:
-            pass_key = _fold_in(batch_key, index)
-            sample = _single(run_pass(model, x, pass_key))
-            updated = accumulator.update(state, sample, index, pass_key)
-            return index + 1, keras.tree.map_structure(_same, state, updated)
+def generators(model: keras.Model) -> tuple[dict[Any, bool], list[Any]]:
+    """Seed generators that draw row by row, whether rows share it; and others.
 
-        _, state = tf.while_loop(
-            lambda index, state: index < num_samples,
-            one_more,
-            (tf.constant(0), accumulator.start(point, *targets)),
-            parallel_iterations=1,
-        )
-        masks = {} if mask is None else {"mask": mask}
-        return accumulator.finish(state) | masks
+    By `noise_shape`, rows may share what otherwise each has of its own.
+    """
+    sites, others = {}, unnamed_seed_generators()
+    for layer in flatten_layers(model):
+        shape = getattr(layer, "noise_shape", None)
+        for generator in seed_generators(layer):
+            if draws_by_row(layer):
+                sites[generator] = shape is not None and shape[0] == 1
+            else:
+                others.append(generator)
+    return sites, others
 
-    return over_batches(model, step, data, **options)
+
+def _count_rows(x: Any) -> Any:
+    """As an integer if it is known, else as a tensor."""
+    first = next(t for t in keras.tree.flatten(x) if t is not None)
+    return first.shape[0] or tf.shape(first)[0]
+
+
+def _unfold(output: Any, fold: int) -> Any:
+    """Passes on an axis of their own, the first, in float32."""
+    sizes = tf.concat([[fold, -1], tf.shape(output)[1:]], axis=0)
+    passes = tf.reshape(tf.cast(output, tf.float32), sizes)
+    rows = output.shape[0] and output.shape[0] // fold
+    return tf.ensure_shape(passes, [fold, rows, *output.shape[1:]])
 
 
 def _same(old: Any, new: Any) -> Any:
     """The new value, with the shape that TensorFlow may have lost."""
     is_tensor = isinstance(new, tf.Tensor)
     return tf.ensure_shape(new, old.shape) if is_tensor else new
-
-
-def _single(output: Any) -> Any:
-    """The one tensor that the model emits, in float32."""
-    tensors = keras.tree.flatten(output)
-    if len(tensors) != 1:
-        raise ValueError(
-            "Expected a model with one output. Received: one with "
-            f"{len(tensors)} outputs"
-        )
-    return tf.cast(tensors[0], tf.float32)

@@ -1,40 +1,43 @@
 """Score what a model predicts, spread and all, against what happened."""
 
 import math
+from collections.abc import Iterator
 from collections.abc import Sequence
 from typing import Any
 
 import keras
 import numpy as np
-import tensorflow as tf
-from keras import ops
 
-from keras_seqtools._keras_internals import get_mask
 from keras_seqtools._validation import check_fractions
-from keras_seqtools.heads import DistributionHead
-from keras_seqtools.metrics import crps_samples
-from keras_seqtools.metrics import expected_calibration_error
-from keras_seqtools.uncertainty._accumulators import ClassificationAccumulator
+from keras_seqtools.metrics._weights import mask_and_weight
 from keras_seqtools.uncertainty._accumulators import PointMass
-from keras_seqtools.uncertainty._accumulators import running_mean
-from keras_seqtools.uncertainty._checks import check_model
-from keras_seqtools.uncertainty._checks import check_probabilities
+from keras_seqtools.uncertainty._checks import check_models
+from keras_seqtools.uncertainty._checks import check_named
 from keras_seqtools.uncertainty._checks import check_seed
-from keras_seqtools.uncertainty._checks import passes
-from keras_seqtools.uncertainty._sampler import sample_batches
-from keras_seqtools.uncertainty._task import resolve_task
-from keras_seqtools.uncertainty.results import ends_of
+from keras_seqtools.uncertainty._checks import count_passes
+from keras_seqtools.uncertainty._class_scores import ClassScores
+from keras_seqtools.uncertainty._engine import sample_batches
+from keras_seqtools.uncertainty._outputs import Output
+from keras_seqtools.uncertainty._outputs import pack_results
+from keras_seqtools.uncertainty._outputs import read_outputs
+from keras_seqtools.uncertainty._regression_scores import RegressionScores
+from keras_seqtools.uncertainty._stochastic_layers import random_layers
+from keras_seqtools.uncertainty._targets import Targets
 
 # Draws from the mixture per item, for its CRPS. Their noise, some 3 % of the
 # score of one item, averages out over many.
 _DRAWS = 1000
-_PER_ITEM = ("nll", "crps", "y_true", "mean", "at_most", "below")
+
+Scores = ClassScores | RegressionScores
+# Of a batch and an output: what scores are made of by name, and weights.
+Rows = tuple[dict[str, np.ndarray], np.ndarray]
 
 
 def evaluate_uncertainty(
-    model: keras.Model,
+    model: Any,
     x: Any,
     y: Any = None,
+    sample_weight: Any = None,
     *,
     num_samples: int = 100,
     batch_size: int | None = None,
@@ -42,47 +45,90 @@ def evaluate_uncertainty(
     task: Any = "auto",
     from_logits: bool = False,
     levels: Sequence[float] = (0.5, 0.9),
+    noise_std: Any = None,
+    stochastic_layers: Any = (),
+    consistent_masks: bool = False,
+    per_row: bool = False,
     verbose: Any = "auto",
     steps: int | None = None,
     callbacks: Any = None,
-) -> dict[str, float]:
+) -> Any:
     """Scores of the predictive mixture of a model on data, by name.
 
     What is scored is what `predict_uncertainty` describes: the average over
-    the passes of the distributions that the model predicts. Items that a mask
-    of the output hides are left out. All scores are means over the others.
+    the passes, of all members of an ensemble, of the distributions that they
+    predict. Scores are weighted means over the items, `sum(w * s) / sum(w)`.
+    Items that a mask of the output hides, or that weigh 0, are left out: they
+    may hold any target.
+
+    Passes are those of `predict_uncertainty` with the same seed, and depend on
+    the batches where those do. Only the CRPS always does, a little: it is made
+    of draws, batch by batch.
 
     Args:
-        model: A built `keras.Model` with one output, and for regression a
-            head.
+        model: A built `keras.Model`, or a list of them (an ensemble). For
+            regression it ends in a head, or there is a `noise_std`.
         x: Inputs, as for `Model.evaluate`: arrays, or a `tf.data.Dataset`,
-            `PyDataset` or generator of `(inputs, targets)`.
-        y: Targets, of the shape the model predicts, where `x` are arrays.
-            Defaults to `None`.
-        num_samples: Positive integer. Number of passes. Defaults to `100`.
+            `PyDataset` or generator of `(inputs, targets)` or `(inputs,
+            targets, sample_weights)`.
+        y: Targets, of the shape the model predicts, where `x` are arrays; in
+            the structure of the outputs if there are several. Defaults to
+            `None`.
+        sample_weight: Weights of the rows, `(batch,)`, or of the items,
+            `(batch, time)`, where `x` are arrays; for several outputs one
+            array, or one for each. Defaults to `None`.
+        num_samples: Positive integer. Number of passes of each member.
+            Defaults to `100`.
         batch_size: Positive integer. Rows of arrays at a time. Defaults to
-            `None`: 256.
+            `None`: as in `predict_uncertainty`. Of a regression, 1,000 draws
+            for each item of a batch are held.
         seed: Integer of at least 0. Defaults to `None`: a new one each time.
         task: As in `predict_uncertainty`. Defaults to `"auto"`.
         from_logits: Boolean. Whether a classifier emits logits. Defaults to
             `False`.
         levels: Numbers in (0, 1): central intervals of a regression whose
             coverage to report. Defaults to `(0.5, 0.9)`.
+        noise_std: Positive number, or one for each unit: the standard
+            deviation of normal noise around the points of a model without a
+            head, `1 / sqrt(tau)` in Gal & Ghahramani (2016). Defaults to
+            `None`.
+        stochastic_layers: As in `predict_uncertainty`. Defaults to `()`.
+        consistent_masks: Boolean. Whether all rows share the noise of a pass.
+            Defaults to `False`.
+        per_row: Boolean. Whether to return the scores of each item instead of
+            their means. Defaults to `False`.
         verbose: As in `Model.predict`. Defaults to `"auto"`.
         steps: As in `Model.predict`. Defaults to `None`.
         callbacks: As in `Model.predict`. Defaults to `None`.
 
     Returns:
-        For regression `"nll"` (nats, summed over units, by the mean of the
-        densities of the passes), `"crps"` (by 1,000 draws an item, unbiased)
-        and `"rmse"` in units of the target, and for each level the share of
-        targets inside, such as `"coverage_90"`; for counts that is at least
-        the level even when all is well. For classification `"nll"` (nats),
-        `"accuracy"`, `"brier"` (0 to 2; to 1 for sigmoids) and `"ece"`.
+        A dict of floats; for several outputs, in their structure, a dict for
+        each.
+
+        For regression: `"nll"` (nats, summed over units, by the mean of the
+        densities of the passes); `"crps"` (by 1,000 draws an item, unbiased)
+        and `"rmse"`, in units of the target; `"pit_distance"`, the largest
+        distance between the distribution of the probability integral
+        transforms, for counts the non-randomised one of Czado et al. (2009),
+        and the uniform one (0 to 1; of `n` items some `0.9 / sqrt(n)` when all
+        is well, less for counts); and for each level the share of targets
+        inside, such as `"coverage_90"` (for counts that is at least the level
+        even when all is well).
+
+        For classification: `"nll"` (nats), `"accuracy"`, `"brier"` (0 to 2; to
+        1 for sigmoids) and `"ece"`.
+
+        With `per_row=True`, a dict of arrays of the shape of the items,
+        `(batch,)` or `(batch, time)`, NaN where the mask hides them. For
+        regression `"nll"`, `"crps"`, `"squared_error"`, `"pit"` (P(Y <= y); for
+        counts halfway from P(Y < y) to it) and for each level `"covered_90"`,
+        1 or 0. For classification `"nll"`, `"correct"` (1 or 0) and `"brier"`.
+        Several units or labels have an axis of their own, the last, but in
+        the `"nll"` of a regression.
 
     Raises:
         ValueError: As `predict_uncertainty`; and if a target is outside the
-            support of the head, or targets do not fit the output.
+            support of the head, or targets or weights do not fit the output.
 
     Example:
 
@@ -90,206 +136,136 @@ def evaluate_uncertainty(
     >>> x, y = np.zeros((50, 2)), np.zeros((50, 1))
     >>> scores = kst.evaluate_uncertainty(model, x, y, seed=1, verbose=0)
     >>> sorted(scores)
-    ['coverage_50', 'coverage_90', 'crps', 'nll', 'rmse']
+    ['coverage_50', 'coverage_90', 'crps', 'nll', 'pit_distance', 'rmse']
+    >>> rows = kst.evaluate_uncertainty(
+    ...     model, x, y, per_row=True, seed=1, verbose=0
+    ... )
+    >>> rows["pit"].shape
+    (50,)
+
+    Reference:
+
+    - [Gneiting & Raftery, 2007](https://doi.org/10.1198/016214506000001437)
+    - [Czado et al., 2009](https://doi.org/10.1111/j.1541-0420.2009.01191.x)
+    - [Gal & Ghahramani, 2016](https://arxiv.org/abs/1506.02142)
     """
     seed = check_seed(seed)
-    model = check_model(model)
-    family, from_logits = resolve_task(model, task, from_logits)
-    if isinstance(family, PointMass):
-        raise ValueError(
-            f"`{model.name}` predicts points, not a distribution that could "
-            "be scored. End it in a head, such as "
-            "`keras_seqtools.heads.NormalHead()`."
-        )
+    models = check_models(model)
+    names = check_named(models, stochastic_layers)
+    outputs = read_outputs(models, task, from_logits, noise_std)
     levels = check_fractions("levels", levels)
-    if y is not None:
-        y = keras.tree.map_structure(np.asarray, y)
-        # Where a mask may hide targets, they are checked once it is known.
-        outputs = getattr(model, "outputs", None)
-        is_unmasked = outputs and get_mask(outputs[0]) is None
-        if isinstance(family, DistributionHead) and is_unmasked:
-            family.validate(y)
-    _, num_samples = passes(model, family, num_samples)
-    accumulator: Any
-    if isinstance(family, str):
-        accumulator = _ClassTargets(
-            num_samples, family == "multilabel", from_logits
-        )
-    else:
-        accumulator = _HeadScores(family, num_samples)
-    found = sample_batches(
-        model,
-        accumulator,
-        num_samples,
-        seed,
-        x if y is None else _Pairs(x, y, batch_size or 256),
-        with_targets=True,
+    randoms = [random_layers(member, names) for member in models]
+    families = [output.family for output in outputs]
+    _check_no_points(models[0], outputs)
+    num_samples = count_passes(models, randoms, families, num_samples)
+    draws = math.ceil(_DRAWS / (num_samples * len(models)))
+    scores = [_scores_of(output, levels, draws) for output in outputs]
+    targets = Targets(models[0], scores)
+    batches = sample_batches(
+        models,
+        randoms,
+        [score.accumulator for score in scores],
+        ("scores", draws, *(output.key for output in outputs)),
+        targets.check_arrays(x, y, sample_weight),
+        num_samples=num_samples,
+        seed=seed,
         batch_size=batch_size,
-        verbose=verbose,
+        consistent_masks=consistent_masks,
+        targets_of=targets.of_batch,
         steps=steps,
+        verbose=verbose,
         callbacks=callbacks,
     )
-    if isinstance(family, str):
-        return _classification_scores(found, accumulator.per_label)
-    return _regression_scores(found, family, levels)
+    scored = list(_score(targets, batches))
+    if not scored:
+        raise ValueError("There is no batch to score.")
+    finish = _arrays if per_row else _summary
+    results = [
+        finish(score, [of_outputs[place] for of_outputs in scored])
+        for place, score in enumerate(scores)
+    ]
+    return pack_results(models, task, results)
 
 
-class _Pairs(keras.utils.PyDataset):
-    """Arrays, in any structure, as batches of inputs and targets."""
+def _scores_of(output: Output, levels: Sequence[float], draws: int) -> Scores:
+    if output.is_classifier:
+        return ClassScores(output)
+    return RegressionScores(output, levels, draws)
 
-    def __init__(self, x: Any, y: Any, batch_size: int) -> None:
-        super().__init__()
-        # To TensorFlow a list is one tensor.
-        pair = keras.tree.lists_to_tuples((x, y))
-        self.pair = keras.tree.map_structure(np.asarray, pair)
-        self.batch_size = batch_size
-        sizes = {len(array) for array in keras.tree.flatten(self.pair)}
-        if len(sizes) != 1:
+
+def _check_no_points(model: keras.Model, outputs: Sequence[Output]) -> None:
+    for output in outputs:
+        if isinstance(output.family, PointMass) and output.noise_std is None:
             raise ValueError(
-                "Expected inputs and targets with equal numbers of rows. "
-                f"Received: {sorted(sizes)}"
+                f"`{model.name}` predicts points, not a distribution that "
+                "could be scored. End it in a head, such as "
+                "`keras_seqtools.heads.NormalHead()`, or pass the standard "
+                "deviation of the noise around the points as `noise_std`."
             )
-        (self.size,) = sizes
-
-    def __len__(self) -> int:
-        return math.ceil(self.size / self.batch_size)
-
-    def __getitem__(self, index: int) -> Any:
-        rows = slice(index * self.batch_size, (index + 1) * self.batch_size)
-        return keras.tree.map_structure(lambda array: array[rows], self.pair)
 
 
-class _ClassTargets(ClassificationAccumulator):
-    """The probabilities of a classifier, and the targets beside them."""
-
-    def start(self, point: Any, y: Any) -> dict[str, Any]:  # type: ignore[override]
-        return {**super().start(point), "y_true": y}
-
-
-class _HeadScores:
-    """What the scores of a head's mixture need; see `_accumulators`."""
-
-    def __init__(self, head: DistributionHead, num_samples: int) -> None:
-        self.head = head
-        self.num_samples = num_samples
-        self.draws = math.ceil(_DRAWS / num_samples)
-
-    def start(self, point: Any, y: Any) -> dict[str, Any]:
-        y = self.head.align(y, point)
-        return {
-            "y_true": y,
-            "mean": tf.zeros_like(y),
-            "at_most": tf.zeros_like(y),
-            "below": tf.zeros_like(y),
-            "log_density": tf.fill(tf.shape(y)[:-1], -np.inf),
-            "draws": tf.TensorArray(
-                tf.float32,
-                self.num_samples,
-                element_shape=(self.draws, *y.shape),
-            ),
-        }
-
-    def update(
-        self, state: dict[str, Any], sample: Any, index: Any, seed: Any
-    ) -> dict[str, Any]:
-        y, head = state["y_true"], self.head
-        at_most = head.cdf(y, sample)
-        log_prob = head.log_likelihood(y, sample)
-        averages = {
-            "mean": head.mean(sample),
-            "at_most": at_most,
-            "below": head.cdf(y - 1.0, sample) if head.discrete else at_most,
-        }
-        for name, value in averages.items():
-            averages[name] = running_mean(state[name], value, index)
-        return {
-            **state,
-            **averages,
-            "log_density": ops.logaddexp(state["log_density"], log_prob),
-            "draws": state["draws"].write(
-                index, head.sample(sample, self.draws, seed)
-            ),
-        }
-
-    def finish(self, state: dict[str, Any]) -> dict[str, Any]:
-        state = dict(state)
-        log_density = state.pop("log_density")
-        state["nll"] = math.log(self.num_samples) - log_density
-        y, draws = state["y_true"], state.pop("draws").concat()
-        state["crps"] = tf.ensure_shape(
-            tf.numpy_function(crps_samples, (y, draws), tf.float64), y.shape
+def _score(targets: Targets, batches: Iterator[Any]) -> Iterator[list[Rows]]:
+    """For each batch, of each output what its scores are made of."""
+    for number, (found, y, sample_weight) in enumerate(batches):
+        per_output = zip(
+            targets.scores,
+            found,
+            targets.by_output("y", y),
+            targets.by_output("sample_weight", sample_weight),
+            strict=True,
         )
-        return state
+        try:
+            scored = [_rows(*of_output) for of_output in per_output]
+        except ValueError as error:
+            raise ValueError(f"In batch {number}: {error}") from error
+        yield scored
 
 
-def _regression_scores(
-    found: dict[str, Any], head: DistributionHead, levels: Sequence[float]
-) -> dict[str, float]:
-    mask = found.get("mask")
-    items = found["nll"].shape
-    counts = np.ones(items, bool) if mask is None else mask.reshape(items)
-    y = found["y_true"]
-    head.validate(np.where(counts[..., None], y, head.possible_target))
-    found = {name: found[name][counts] for name in _PER_ITEM}
-    scores = {
-        "nll": found["nll"].mean(),
-        "crps": found["crps"].mean(),
-        "rmse": np.sqrt(np.square(found["y_true"] - found["mean"]).mean()),
-    }
-    for level in levels:
-        lower, upper = ends_of(level)
-        # y is at or above a quantile q if P(Y <= y) >= q, and at or below it
-        # if P(Y < y) < q; so no quantile needs to be searched.
-        at_most, below = found["at_most"], found["below"]
-        inside = np.where(
-            np.isnan(at_most), np.nan, (at_most >= lower) & (below < upper)
-        )
-        scores[f"coverage_{100 * level:g}"] = inside.mean()
-    return {name: float(score) for name, score in scores.items()}
+def _rows(score: Scores, found: dict[str, Any], y: Any, weight: Any) -> Rows:
+    """What the scores of one batch are made of, and the weights of items."""
+    y, emitted = np.asarray(y), found[score.shaped_as].shape
+    score.check_shape(y.shape, emitted)
+    rows = score.rows(found, y)
+    mask, weight = mask_and_weight(found.get("mask"), weight, rows["nll"].shape)
+    weight = np.where(mask, weight, 0.0)
+    score.check_targets(y, emitted, weight > 0.0)
+    hidden = ~mask
+
+    def hide(values: np.ndarray) -> np.ndarray:
+        values = values.astype("float64")
+        values[hidden] = np.nan
+        return values
+
+    return {name: hide(values) for name, values in rows.items()}, weight
 
 
-def _classification_scores(
-    found: dict[str, Any], per_label: bool
-) -> dict[str, float]:
-    p, y = found["mean"], found["y_true"]
-    check_probabilities(p)
-    mask = found.get("mask")
-    if per_label:
-        if y.shape == p.shape[:-2] and p.shape[-2] == 1:
-            y = y[..., None]
-    elif y.shape == (*p.shape[:-1], 1):
-        y = y[..., 0]
-    one_hot = not per_label and y.shape == p.shape
-    if not one_hot and y.shape != p.shape[:-1]:
-        raise ValueError(
-            "Expected class indices, or rows of zeros and a one, for outputs "
-            f"of shape {p.shape}. Received: y of shape {y.shape}"
-        )
-    if mask is not None:
-        p, y = p[mask], y[mask]
-    if one_hot:
-        if not ((y == 0) | (y == 1)).all() or (y.sum(-1) != 1).any():
-            raise ValueError("Expected rows of zeros and a one as targets.")
-        y = y.argmax(-1)
-    valid = (y >= 0) & (y < p.shape[-1]) & (y == np.floor(y))
-    if not valid.all():
-        raise ValueError(
-            f"Expected classes from 0 to {p.shape[-1] - 1}. "
-            f"Received: {y[~valid][0]}"
-        )
-    y = y.astype(int)
-    hit = y[..., None] == np.arange(p.shape[-1])
-    with np.errstate(divide="ignore"):
-        nll = -np.log(p[hit])
-    brier = np.square(p - hit).sum(-1)
-    if per_label:
-        brier = brier / 2.0
+def _arrays(score: Scores, batches: list[Rows]) -> dict[str, np.ndarray]:
+    """The scores of every item."""
     return {
-        "nll": float(nll.mean()),
-        "accuracy": float((p.argmax(-1) == y).mean()),
-        "brier": float(brier.mean()),
-        "ece": expected_calibration_error(
-            y.reshape(-1),
-            p[..., 1].reshape(-1, 1) if per_label else p,
-        ),
+        name: np.concatenate([rows[name] for rows, _ in batches])
+        for name in batches[0][0]
+        if name not in score.hidden
     }
+
+
+def _summary(score: Scores, batches: list[Rows]) -> dict[str, float]:
+    """The scores of all items together."""
+    weight = np.concatenate([weight.ravel() for _, weight in batches])
+    counts = weight > 0.0
+    weight = weight[counts, None]
+
+    def items(name: str) -> np.ndarray:
+        # One after another, for sequences of several lengths too.
+        parts = [
+            rows[name].reshape(weight.size, -1) for rows, weight in batches
+        ]
+        return np.concatenate(parts)[counts]
+
+    rows = {name: items(name) for name in batches[0][0]}
+    means = {
+        name: float((values * weight).sum() / weight.sum() / values.shape[-1])
+        if counts.any()
+        else math.nan
+        for name, values in rows.items()
+    }
+    return score.summary(means, rows, weight)

@@ -1,31 +1,32 @@
 """Ask any Keras model how sure it is."""
 
+from collections.abc import Iterator
 from collections.abc import Sequence
 from typing import Any
 
 import keras
 import numpy as np
 
-from keras_seqtools._validation import check_fractions
-from keras_seqtools._validation import invalid
-from keras_seqtools.uncertainty._accumulators import ClassificationAccumulator
-from keras_seqtools.uncertainty._accumulators import RegressionAccumulator
+from keras_seqtools.uncertainty._checks import check_calibrator
 from keras_seqtools.uncertainty._checks import check_model
-from keras_seqtools.uncertainty._checks import check_probabilities
+from keras_seqtools.uncertainty._checks import check_models
+from keras_seqtools.uncertainty._checks import check_named
 from keras_seqtools.uncertainty._checks import check_seed
-from keras_seqtools.uncertainty._checks import passes
-from keras_seqtools.uncertainty._sampler import over_batches
-from keras_seqtools.uncertainty._sampler import run_pass
-from keras_seqtools.uncertainty._sampler import sample_batches
-from keras_seqtools.uncertainty._task import resolve_task
-from keras_seqtools.uncertainty.results import ClassificationUncertainty
-from keras_seqtools.uncertainty.results import RegressionUncertainty
-from keras_seqtools.uncertainty.results import ends_of
-from keras_seqtools.uncertainty.results import level_key
+from keras_seqtools.uncertainty._checks import count_passes
+from keras_seqtools.uncertainty._engine import deterministic_batches
+from keras_seqtools.uncertainty._engine import sample_batches
+from keras_seqtools.uncertainty._outputs import check_asked
+from keras_seqtools.uncertainty._outputs import make_accumulator
+from keras_seqtools.uncertainty._outputs import make_result
+from keras_seqtools.uncertainty._outputs import pack_results
+from keras_seqtools.uncertainty._outputs import read_outputs
+from keras_seqtools.uncertainty._stochastic_layers import describe
+from keras_seqtools.uncertainty._stochastic_layers import random_layers
+from keras_seqtools.uncertainty.results import concatenate
 
 
 def predict_uncertainty(
-    model: keras.Model,
+    model: Any,
     x: Any,
     *,
     num_samples: int = 100,
@@ -36,40 +37,60 @@ def predict_uncertainty(
     quantiles: Sequence[float] | None = None,
     levels: Sequence[float] | None = None,
     thresholds: Sequence[float] | None = None,
+    calibrator: Any = None,
     return_samples: bool = False,
+    consistent_masks: bool = False,
+    noise_std: Any = None,
+    stochastic_layers: Sequence[Any] = (),
+    jit_compile: bool = False,
     verbose: Any = "auto",
     steps: int | None = None,
     callbacks: Any = None,
-) -> ClassificationUncertainty | RegressionUncertainty:
+) -> Any:
     """Predictions of a model, and how sure it is of each.
 
     Runs the model `num_samples` times with its random layers switched on
     (dropout of every kind, recurrent and attention dropout, noise) and all
     else as in `predict`: batch normalisation keeps its statistics. Passes are
-    not stored but summarised as they come. Nothing of the model is changed.
+    not stored but summarised as they come, and what no noise reaches is
+    computed once. Nothing of the model is changed.
 
     What a model emits decides what it returns. With a head, every pass is a
     distribution, and the result describes the mixture of them; so one whose
     layers are not random has one pass and an epistemic variance of 0. Without
     a head, a model with nothing random is refused.
 
-    The same seed gives the same answer for the same batches; another
-    `batch_size` draws other masks. Every pass over every batch starts from the
-    states that a stateful layer has.
+    A list of models is an ensemble, whether or not its members are random.
+    Members weigh the same, and each makes `num_samples` passes; one, if no
+    member is random.
+
+    Noise belongs to rows: what row r sees in pass t depends on the seed, the
+    place in the model, r and t. The same seed so gives the same answer for
+    any `batch_size`, for arrays and datasets, and after save and load, up to
+    the last digits that the kernels of TensorFlow leave to the batch. It does
+    not for layers of your own that draw noise in other ways than Keras'
+    layers do (the same answer for the same batches, if they draw with a
+    `keras.random.SeedGenerator`), nor between `jit_compile=True` and `False`.
+
+    Rows are taken to be independent: several passes are run side by side as
+    one larger batch. A model whose rows look at each other needs a fixed
+    batch size, which forbids that. Stateful layers do too; every pass starts
+    from the states that they have.
 
     Args:
-        model: A built `keras.Model` with one output: Sequential, functional
-            or subclassed.
+        model: A built `keras.Model`, Sequential, functional or subclassed,
+            or a list of such models with outputs of the same kind.
         x: Inputs, as for `Model.predict`: arrays, a `tf.data.Dataset` of
             batches, a `PyDataset` or a generator.
         num_samples: Positive integer. Number of passes. Defaults to `100`.
         batch_size: Positive integer. Rows of arrays at a time. Defaults to
-            `None`: 256.
+            `None`: as many as are fast, 256 at most.
         seed: Integer of at least 0. Defaults to `None`: a new one each time,
             which the result tells.
         task: What the output means: a head, `"regression"`,
             `"classification"` (softmax, or one sigmoid) or `"multilabel"`
-            (sigmoids). Defaults to `"auto"`: the head of the model, else its
+            (sigmoids). For several outputs a structure of these, or one for
+            all. Defaults to `"auto"`: the head of the model, else its
             compiled loss, else the activation of its output.
         from_logits: Boolean. Whether a classifier emits logits. Defaults to
             `False`.
@@ -79,18 +100,34 @@ def predict_uncertainty(
             compute. Defaults to `None`.
         thresholds: Numbers: compute the probabilities that the target falls
             below, and above, each. Defaults to `None`.
+        calibrator: An object whose `transform` maps probabilities to
+            probabilities of the same shape. It is given the mean over all
+            passes; what the passes dispute stays as it was. Only for
+            classifiers. Defaults to `None`.
         return_samples: Boolean. Whether to keep the output of every pass.
             Defaults to `False`.
+        consistent_masks: Boolean. Whether all rows see the same noise in a
+            pass, which then is one function drawn at random, evaluated
+            everywhere. Defaults to `False`.
+        noise_std: Positive number, or one for each unit: the standard
+            deviation of the noise around the points of a regression without
+            a head, `tau ** -0.5` of Gal & Ghahramani. Defaults to `None`: no
+            noise.
+        stochastic_layers: Layers, their names or classes, to count as random
+            beside those that are found. Defaults to `()`.
+        jit_compile: Boolean. Whether to compile by XLA, which takes longer
+            and can be faster, for convolutions say. Defaults to `False`.
         verbose: As in `Model.predict`. Defaults to `"auto"`.
         steps: As in `Model.predict`. Defaults to `None`.
         callbacks: As in `Model.predict`. Defaults to `None`.
 
     Returns:
         A `keras_seqtools.uncertainty.ClassificationUncertainty` or a
-        `keras_seqtools.uncertainty.RegressionUncertainty`, of NumPy arrays.
+        `keras_seqtools.uncertainty.RegressionUncertainty`, of NumPy arrays;
+        for several outputs a dictionary or list of them, as the model has it.
 
     Raises:
-        ValueError: Before any work, if an argument is out of range, the model
+        ValueError: Before any work, if an argument is out of range, a model
             is not built or has nothing random and no head, or its output
             cannot be understood.
 
@@ -111,48 +148,148 @@ def predict_uncertainty(
     Reference:
 
     - [Gal & Ghahramani, 2016](https://arxiv.org/abs/1506.02142)
+    - [Lakshminarayanan et al., 2017](https://arxiv.org/abs/1612.01474)
     """
-    seed = check_seed(seed)
-    model = check_model(model)
-    family, from_logits = resolve_task(model, task, from_logits)
-    quantiles, thresholds = _check_asked(
-        isinstance(family, str), quantiles, levels, thresholds
-    )
-    random_layers, num_samples = passes(model, family, num_samples)
-    accumulator: Any
-    if isinstance(family, str):
-        accumulator = ClassificationAccumulator(
-            num_samples, family == "multilabel", from_logits, return_samples
-        )
-    else:
-        accumulator = RegressionAccumulator(
-            family, num_samples, quantiles, thresholds, return_samples
-        )
-    found = sample_batches(
+    batches = iter_uncertainty(
         model,
-        accumulator,
-        num_samples,
-        seed,
         x,
+        num_samples=num_samples,
         batch_size=batch_size,
+        seed=seed,
+        task=task,
+        from_logits=from_logits,
+        quantiles=quantiles,
+        levels=levels,
+        thresholds=thresholds,
+        calibrator=calibrator,
+        return_samples=return_samples,
+        consistent_masks=consistent_masks,
+        noise_std=noise_std,
+        stochastic_layers=stochastic_layers,
+        jit_compile=jit_compile,
         verbose=verbose,
         steps=steps,
         callbacks=callbacks,
     )
+    structures = list(batches)
+    return keras.tree.map_structure(
+        lambda *results: concatenate(results), *structures
+    )
+
+
+def iter_uncertainty(
+    model: Any,
+    x: Any,
+    *,
+    num_samples: int = 100,
+    batch_size: int | None = None,
+    seed: int | None = None,
+    task: Any = "auto",
+    from_logits: bool = False,
+    quantiles: Sequence[float] | None = None,
+    levels: Sequence[float] | None = None,
+    thresholds: Sequence[float] | None = None,
+    calibrator: Any = None,
+    return_samples: bool = False,
+    consistent_masks: bool = False,
+    noise_std: Any = None,
+    stochastic_layers: Sequence[Any] = (),
+    jit_compile: bool = False,
+    verbose: Any = "auto",
+    steps: int | None = None,
+    callbacks: Any = None,
+) -> Iterator[Any]:
+    """The results of `predict_uncertainty`, batch by batch as they come.
+
+    For data that do not fit into memory, and for long work: what has been
+    yielded is not lost when the rest is interrupted. One after another, the
+    results are those of `predict_uncertainty` with the same arguments.
+
+    Args:
+        model: A built `keras.Model`, or a list of them, as there.
+        x: Inputs, as for `Model.predict`.
+        num_samples: Positive integer. Number of passes. Defaults to `100`.
+        batch_size: Positive integer. Rows of arrays at a time. Defaults to
+            `None`: as many as are fast.
+        seed: Integer of at least 0. Defaults to `None`: a new one.
+        task: What the output means, as there. Defaults to `"auto"`.
+        from_logits: Boolean. Whether a classifier emits logits. Defaults to
+            `False`.
+        quantiles: Numbers in (0, 1). Defaults to `None`.
+        levels: Numbers in (0, 1), of central intervals. Defaults to `None`.
+        thresholds: Numbers. Defaults to `None`.
+        calibrator: An object with a method `transform`. Defaults to `None`.
+        return_samples: Boolean. Whether to keep the output of every pass.
+            Defaults to `False`.
+        consistent_masks: Boolean. Whether all rows see the same noise.
+            Defaults to `False`.
+        noise_std: Positive number, or one for each unit. Defaults to `None`.
+        stochastic_layers: Layers to count as random too. Defaults to `()`.
+        jit_compile: Boolean. Whether to compile by XLA. Defaults to `False`.
+        verbose: As in `Model.predict`. Defaults to `"auto"`.
+        steps: As in `Model.predict`. Defaults to `None`.
+        callbacks: As in `Model.predict`. Defaults to `None`.
+
+    Returns:
+        An iterator. For each batch it yields what `predict_uncertainty` would
+        return for the rows of it.
+
+    Raises:
+        ValueError: At the call, before any work; as `predict_uncertainty`.
+
+    Example:
+
+    >>> model = keras.Sequential(
+    ...     [
+    ...         keras.Input((4,)),
+    ...         keras.layers.Dropout(0.2),
+    ...         kst.heads.NormalHead(),
+    ...     ]
+    ... )
+    >>> x = np.ones((100, 4), "float32")
+    >>> batches = kst.iter_uncertainty(model, x, batch_size=64, verbose=0)
+    >>> [len(u) for u in batches]
+    [64, 36]
+    """
+    seed = check_seed(seed)
+    models = check_models(model)
+    names = check_named(models, stochastic_layers)
+    outputs = read_outputs(models, task, from_logits, noise_std)
+    asked = check_asked(outputs, quantiles, levels, thresholds, return_samples)
+    check_calibrator(calibrator, outputs)
+    randoms = [random_layers(member, names) for member in models]
+    families = [output.family for output in outputs]
+    num_samples = count_passes(models, randoms, families, num_samples)
+    batches = sample_batches(
+        models,
+        randoms,
+        [make_accumulator(output, asked, models) for output in outputs],
+        (asked, *(output.key for output in outputs)),
+        (x,),
+        num_samples=num_samples,
+        seed=seed,
+        batch_size=batch_size,
+        consistent_masks=consistent_masks,
+        jit_compile=jit_compile,
+        steps=steps,
+        verbose=verbose,
+        callbacks=callbacks,
+    )
     common = {
-        "num_samples": num_samples,
+        "num_samples": len(models) * num_samples,
         "seed": seed,
-        "stochastic_layers": {
-            layer.path or layer.name: rates
-            for layer, rates in random_layers.items()
-        },
-        "mask": found.get("mask"),
-        "deterministic": found["deterministic"],
-        "samples": _samples_first(found.get("samples")),
+        "stochastic_layers": describe(randoms),
     }
-    if isinstance(family, str):
-        return _classification(found, accumulator.per_label, common)
-    return _regression(found, quantiles, thresholds, common)
+
+    def results() -> Iterator[Any]:
+        for found, _, _ in batches:
+            of_outputs = [
+                make_result(output, asked, fields, common, calibrator)
+                for output, fields in zip(outputs, found, strict=True)
+            ]
+            yield pack_results(models, task, of_outputs)
+
+    return results()
 
 
 def predict_deterministic(
@@ -192,80 +329,16 @@ def predict_deterministic(
     [[1.0, 1.0, 1.0, 1.0]]
     """
     model = check_model(model)
-    return over_batches(
+    batches = deterministic_batches(
         model,
-        lambda x, y, weight, batch_index: run_pass(model, x, None),
+        random_layers(model),
         x,
         batch_size,
         verbose=verbose,
         steps=steps,
         callbacks=callbacks,
     )
-
-
-def _check_asked(
-    is_classifier: bool,
-    quantiles: Sequence[float] | None,
-    levels: Sequence[float] | None,
-    thresholds: Sequence[float] | None,
-) -> tuple[list[float], list[float]]:
-    """All quantiles to compute, those of the intervals too, and thresholds."""
-    asked = {"quantiles": quantiles, "levels": levels, "thresholds": thresholds}
-    for name, value in asked.items():
-        if is_classifier and value is not None:
-            raise ValueError(
-                f"A classifier has no {name}. Received: {name}={value!r}"
-            )
-    wanted = (
-        [] if quantiles is None else check_fractions("quantiles", quantiles)
-    )
-    all_levels = [] if levels is None else check_fractions("levels", levels)
-    ends = [end for level in all_levels for end in ends_of(level)]
-    limits = [] if thresholds is None else np.ravel(thresholds).tolist()
-    limits = [float(limit) for limit in limits]
-    if not np.isfinite(limits).all():
-        raise invalid("thresholds", "finite numbers", thresholds)
-    keys = {level_key(q) for q in (*wanted, *ends)}
-    return sorted(keys), list(dict.fromkeys(limits))
-
-
-def _samples_first(samples: np.ndarray | None) -> np.ndarray | None:
-    return None if samples is None else np.moveaxis(samples, 1, 0)
-
-
-def _classification(
-    found: dict[str, Any], per_label: bool, common: dict[str, Any]
-) -> ClassificationUncertainty:
-    check_probabilities(found["deterministic"])
-    if per_label:  # of the classes 0 and 1 of a label, the model emits 1
-        for name in ("deterministic", "samples"):
-            if common[name] is not None:
-                common[name] = common[name][..., 1]
-    return ClassificationUncertainty(
-        class_probabilities=found["mean"],
-        class_variance=found["variance"],
-        class_votes=found["votes"],
-        expected_entropy=found["expected_entropy"],
-        per_label=per_label,
-        **common,
-    )
-
-
-def _regression(
-    found: dict[str, Any],
-    quantiles: list[float],
-    thresholds: list[float],
-    common: dict[str, Any],
-) -> RegressionUncertainty:
-    def table(name: str, keys: list[float]) -> dict[float, np.ndarray]:
-        return {key: found[name][:, i] for i, key in enumerate(keys)}
-
-    return RegressionUncertainty(
-        mean=found["mean"],
-        epistemic_variance=found["epistemic_variance"],
-        aleatoric_variance=found["aleatoric_variance"],
-        quantiles=table("quantiles", quantiles),
-        probs_below=table("below", thresholds),
-        probs_above=table("above", thresholds),
-        **common,
+    outputs = [found for found, _, _ in batches]
+    return keras.tree.map_structure(
+        lambda *parts: np.concatenate(parts), *outputs
     )

@@ -2,7 +2,9 @@
 
 import dataclasses
 from collections.abc import Mapping
+from collections.abc import Sequence
 from typing import Any
+from typing import ClassVar
 
 import numpy as np
 
@@ -13,7 +15,10 @@ from keras_seqtools.uncertainty import measures
 
 @dataclasses.dataclass(frozen=True, eq=False, repr=False)
 class _Uncertainty:
+    _measures: ClassVar[tuple[str, ...]]
+
     deterministic: np.ndarray
+    mcse: np.ndarray
     num_samples: int
     seed: int
     stochastic_layers: Mapping[str, Mapping[str, float]]
@@ -41,6 +46,17 @@ class _Uncertainty:
             for field in dataclasses.fields(self)
         }
         return type(self)(**picked)
+
+    def scores(self) -> dict[str, np.ndarray]:
+        """All measures that `score` knows, by name; higher is less sure."""
+        return {name: self.score(name) for name in self._measures}
+
+    def score(self, name: str) -> np.ndarray:
+        """A measure by name, turned so that higher means less sure."""
+        if name not in self._measures:
+            raise invalid("name", f"one of {self._measures}", name)
+        measure = getattr(self, name)
+        return -measure if name in ("p_max", "vote_fraction") else measure
 
     def __repr__(self) -> str:
         return (
@@ -86,7 +102,18 @@ class ClassificationUncertainty(_Uncertainty):
             asked for.
     """
 
+    _measures = (
+        "p_max",
+        "total_std",
+        "predictive_entropy",
+        "expected_entropy",
+        "mutual_information",
+        "vote_fraction",
+        "variation_ratio",
+    )
+
     class_probabilities: np.ndarray
+    mean_probabilities: np.ndarray
     class_variance: np.ndarray
     class_votes: np.ndarray
     expected_entropy: np.ndarray
@@ -114,7 +141,9 @@ class ClassificationUncertainty(_Uncertainty):
 
     @property
     def mutual_information(self) -> np.ndarray:
-        return np.maximum(self.predictive_entropy - self.expected_entropy, 0.0)
+        # Of the passes as they were: a calibrator says nothing about those.
+        entropy = measures.entropy(self.mean_probabilities)
+        return np.maximum(entropy - self.expected_entropy, 0.0)
 
     @property
     def votes(self) -> np.ndarray:
@@ -127,24 +156,6 @@ class ClassificationUncertainty(_Uncertainty):
     @property
     def variation_ratio(self) -> np.ndarray:
         return 1.0 - self.vote_fraction
-
-    @property
-    def mcse(self) -> np.ndarray:
-        return np.sqrt(self._emitted(self.class_variance) / self.num_samples)
-
-    def score(self, name: str) -> np.ndarray:
-        """A measure by name, turned so that higher means less sure."""
-        if name in ("p_max", "vote_fraction"):
-            return -getattr(self, name)
-        if name in (
-            "total_std",
-            "predictive_entropy",
-            "expected_entropy",
-            "mutual_information",
-            "variation_ratio",
-        ):
-            return getattr(self, name)
-        raise invalid("name", "the name of a measure, such as 'p_max'", name)
 
     def _emitted(self, classes: np.ndarray) -> np.ndarray:
         """Per class as the model emits it: for a sigmoid just that of 1."""
@@ -183,6 +194,8 @@ class RegressionUncertainty(_Uncertainty):
         probs_above: P(Y > threshold) by threshold; see `prob_above`.
     """
 
+    _measures = ("std", "epistemic_std", "aleatoric_std")
+
     mean: np.ndarray
     epistemic_variance: np.ndarray
     aleatoric_variance: np.ndarray
@@ -205,10 +218,6 @@ class RegressionUncertainty(_Uncertainty):
     @property
     def aleatoric_std(self) -> np.ndarray:
         return np.sqrt(self.aleatoric_variance)
-
-    @property
-    def mcse(self) -> np.ndarray:
-        return np.sqrt(self.epistemic_variance / self.num_samples)
 
     def quantile(self, q: float) -> np.ndarray:
         """The smallest y with P(Y <= y) >= q, one of the quantiles asked."""
@@ -234,12 +243,6 @@ class RegressionUncertainty(_Uncertainty):
             self.probs_above, float(threshold), f"thresholds=({threshold},)"
         )
 
-    def score(self, name: str) -> np.ndarray:
-        """A spread by name, `"std"` say; higher means less sure."""
-        if name in ("std", "epistemic_std", "aleatoric_std"):
-            return getattr(self, name)
-        raise invalid("name", "'std', 'epistemic_std' or 'aleatoric_std'", name)
-
 
 def ends_of(level: float) -> tuple[float, float]:
     """The quantiles at the ends of the central interval of a level."""
@@ -250,6 +253,25 @@ def ends_of(level: float) -> tuple[float, float]:
 def level_key(q: float) -> float:
     """A quantile level, without the last digits that arithmetic leaves."""
     return round(float(q), 12)
+
+
+def concatenate(results: Sequence[Any]) -> Any:
+    """One result of the rows of several, in their order."""
+    first = results[0]
+
+    def join(name: str) -> Any:
+        parts = [getattr(result, name) for result in results]
+        if isinstance(parts[0], np.ndarray):
+            return np.concatenate(parts, axis=1 if name == "samples" else 0)
+        if name in _TABLES:
+            return {
+                key: np.concatenate([part[key] for part in parts])
+                for key in parts[0]
+            }
+        return parts[0]
+
+    names = [field.name for field in dataclasses.fields(first)]
+    return type(first)(**{name: join(name) for name in names})
 
 
 def _look_up(

@@ -16,13 +16,26 @@ from keras_seqtools.uncertainty._accumulators import RegressionAccumulator
 SAMPLES = 40
 
 
-def stream(accumulator, samples):
-    samples = samples.astype("float32")
-    state = accumulator.start(tf.constant(samples[0]))
-    for index, sample in enumerate(samples):
-        state = accumulator.update(state, tf.constant(sample), index, None)
-    found = accumulator.finish(state)
-    return {name: np.asarray(value) for name, value in found.items()}
+@pytest.fixture(params=[(1, 1), (4, 1), (5, 2)], ids=str)
+def stream(request):
+    """Runs an accumulator: in chunks of some samples, over some members."""
+    fold, members = request.param
+
+    def run(accumulator, samples):
+        samples = samples.astype("float32")
+        states = []
+        for member in np.split(samples, members):
+            point, chunks = tf.constant(member[0]), len(member) // fold
+            state = accumulator.start(point, chunks)
+            for chunk in range(chunks):
+                before = chunk * fold
+                some = tf.constant(member[before : before + fold])
+                state = accumulator.update(state, some, before, None)
+            states.append(state)
+        found = accumulator.finish(states, SAMPLES // members)
+        return {name: np.asarray(value) for name, value in found.items()}
+
+    return run
 
 
 def softmax(logits):
@@ -32,12 +45,10 @@ def softmax(logits):
 
 @pytest.mark.parametrize("shape", [(6, 3), (6, 4, 3)])
 @pytest.mark.parametrize("from_logits", [False, True])
-def test_class_probabilities(shape, from_logits):
+def test_class_probabilities(stream, shape, from_logits):
     logits = 2 * checks.rng().normal(size=(SAMPLES, *shape))
     p = softmax(logits)
-    accumulator = ClassificationAccumulator(
-        SAMPLES, from_logits=from_logits, keep=True
-    )
+    accumulator = ClassificationAccumulator(from_logits=from_logits, keep=True)
     found = stream(accumulator, logits if from_logits else p)
     close = {"rtol": 1e-5, "atol": 1e-6}
     np.testing.assert_allclose(found["mean"], p.mean(0), **close)
@@ -51,10 +62,10 @@ def test_class_probabilities(shape, from_logits):
     np.testing.assert_allclose(np.moveaxis(found["samples"], 1, 0), p, **close)
 
 
-def test_sigmoids_are_choices_between_two_classes():
+def test_sigmoids_are_choices_between_two_classes(stream):
     p = checks.rng().random((SAMPLES, 6, 3))
     both = np.stack([1 - p, p], -1)
-    found = stream(ClassificationAccumulator(SAMPLES, per_label=True), p)
+    found = stream(ClassificationAccumulator(per_label=True), p)
     np.testing.assert_allclose(found["mean"], both.mean(0), rtol=1e-5)
     np.testing.assert_allclose(
         found["expected_entropy"],
@@ -70,12 +81,12 @@ def normal_parameters(shape):
 
 
 @pytest.mark.parametrize("shape", [(6, 2), (6, 3, 2)])
-def test_mixture_of_normals(shape):
+def test_mixture_of_normals(stream, shape):
     loc, scale = normal_parameters(shape)
     levels, thresholds = [0.05, 0.5, 0.9], [-1.0, 0.3]
     found = stream(
         RegressionAccumulator(
-            NormalHead(units=2), SAMPLES, levels, thresholds, keep=True
+            NormalHead(units=2), levels, thresholds, keep=True
         ),
         np.concatenate([loc, scale], -1),
     )
@@ -102,12 +113,12 @@ def test_mixture_of_normals(shape):
         )
 
 
-def test_mixture_of_counts():
+def test_mixture_of_counts(stream):
     log_rate = checks.rng().normal(1.0, 0.5, (SAMPLES, 6, 1))
     law = stats.poisson(np.exp(log_rate.astype("float32").astype("float64")))
     levels = [0.01, 0.5, 0.99]
     found = stream(
-        RegressionAccumulator(PoissonHead(), SAMPLES, levels, [3.0]), log_rate
+        RegressionAccumulator(PoissonHead(), levels, [3.0]), log_rate
     )
     np.testing.assert_allclose(
         found["aleatoric_variance"], law.var().mean(0), rtol=1e-5
@@ -124,12 +135,10 @@ def test_mixture_of_counts():
         assert (law.cdf(k - 1).mean(0) < level).all()
 
 
-def test_points_are_their_own_mixture():
+def test_points_are_their_own_mixture(stream):
     y = checks.rng().normal(size=(SAMPLES, 6, 1))
     levels = [0.025, 0.1, 0.5, 0.95]
-    found = stream(
-        RegressionAccumulator(PointMass(), SAMPLES, levels, [0.2]), y
-    )
+    found = stream(RegressionAccumulator(PointMass(), levels, [0.2]), y)
     for i, level in enumerate(levels):
         np.testing.assert_allclose(
             found["quantiles"][:, i],
@@ -145,10 +154,10 @@ def test_points_are_their_own_mixture():
     assert (found["aleatoric_variance"] == 0).all()
 
 
-def test_small_spread_far_from_zero_keeps_its_digits():
+def test_small_spread_far_from_zero_keeps_its_digits(stream):
     y = 1000.0 + 1e-2 * checks.rng().normal(size=(SAMPLES, 6, 1))
     y = y.astype("float32")
-    found = stream(RegressionAccumulator(PointMass(), SAMPLES), y)
+    found = stream(RegressionAccumulator(PointMass()), y)
     np.testing.assert_allclose(
         found["epistemic_variance"], y.astype("float64").var(0), rtol=1e-2
     )

@@ -100,7 +100,14 @@ def test_scores(case):
     """The likelihood is that of the mixture: the mean over the passes."""
     y = np.asarray(draws_of(case)[1][0, 0], "float32")
     scores = kst.evaluate_uncertainty(model_of(case), X, y, **OPTIONS)
-    assert set(scores) == {"nll", "crps", "rmse", "coverage_50", "coverage_90"}
+    assert set(scores) == {
+        "nll",
+        "crps",
+        "rmse",
+        "pit_distance",
+        "coverage_50",
+        "coverage_90",
+    }
     assert np.isfinite(list(scores.values())).all()
     u, _ = draws_of(case)
     log_density = case.log_density(y.astype("float64"), u.samples)
@@ -111,6 +118,13 @@ def test_scores(case):
     np.testing.assert_allclose(scores["coverage_90"], inside)
     rmse = np.sqrt(((y - u.mean) ** 2).mean())
     np.testing.assert_allclose(scores["rmse"], rmse, rtol=1e-5)
+    rows = kst.evaluate_uncertainty(
+        model_of(case), X, y, per_row=True, **OPTIONS
+    )
+    law = case.law(u.samples)
+    below = law.cdf(y - 1.0) if case.make().discrete else law.cdf(y)
+    pit = (law.cdf(y) + below).mean(0) / 2.0
+    np.testing.assert_allclose(rows["pit"], pit[:, 0], rtol=1e-3, atol=1e-5)
 
 
 def test_several_targets_together():

@@ -4,6 +4,7 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
+from scipy import stats
 
 import keras_seqtools as kst
 
@@ -402,6 +403,10 @@ def test_noise_that_cannot_be_followed_is_refused():
         ({"levels": (90,)}, "`levels`"),
         ({"thresholds": (np.nan,)}, "`thresholds`"),
         ({"task": "guess"}, "`task`"),
+        ({"noise_std": 0.0}, "`noise_std`"),
+        ({"noise_std": 1.0}, "without a head"),
+        ({"stochastic_layers": ["no such"]}, "`stochastic_layers`"),
+        ({"calibrator": object()}, "classifiers"),
     ],
 )
 def test_bad_arguments(options, message):
@@ -419,11 +424,6 @@ def test_bad_models():
         kst.predict_uncertainty(
             model_ending_in(L.Dense(3, "softmax")), X, levels=(0.9,)
         )
-    x = keras.Input((4,))
-    h = L.Dropout(0.3)(x)
-    two = keras.Model(x, [kst.heads.NormalHead()(h), L.Dense(1)(h)])
-    with pytest.raises(ValueError, match="2 outputs"):
-        kst.predict_uncertainty(two, X, **QUIET)
 
 
 def test_results_slice_print_and_refuse():
@@ -478,3 +478,109 @@ def test_deterministic_is_predict_with_everything_off():
     off = kst.predict_deterministic(always, x, verbose=0)
     np.testing.assert_array_equal(off[0], off[2])
     assert (always.predict(x, verbose=0) != off).any()
+
+
+@pytest.mark.parametrize("noise_std", [0.5, (0.5, 2.0)])
+def test_noise_around_points_is_a_normal_head(noise_std):
+    model = model_ending_in(L.Dense(2))
+    options = {"levels": (0.9,), "thresholds": (0.2,), "seed": 1, **QUIET}
+    u = kst.predict_uncertainty(
+        model,
+        X,
+        task="regression",
+        noise_std=noise_std,
+        return_samples=True,
+        **options,
+    )
+    assert u.samples.shape == (8, 40, 2)
+    np.testing.assert_allclose(
+        u.aleatoric_std, np.zeros((40, 2)) + noise_std, rtol=1e-6
+    )
+    np.testing.assert_allclose(u.epistemic_std, u.samples.std(0), rtol=1e-4)
+    scale = np.broadcast_to(noise_std, (2,))
+    for end, level in zip(u.interval(0.9), (0.05, 0.95), strict=True):
+        cdf = stats.norm.cdf(end, u.samples, scale).mean(0)
+        np.testing.assert_allclose(cdf, level, atol=1e-5)
+    below = stats.norm.cdf(0.2, u.samples, scale).mean(0)
+    np.testing.assert_allclose(u.prob_below(0.2), below, rtol=1e-4)
+
+
+class Sharpen:
+    def transform(self, p):
+        p = p**2
+        return p / p.sum(-1, keepdims=True)
+
+
+def test_calibrator_maps_the_mean_over_passes():
+    model = model_ending_in(L.Dense(3, "softmax"))
+    plain = kst.predict_uncertainty(model, X, seed=1, **QUIET)
+    u = kst.predict_uncertainty(model, X, seed=1, calibrator=Sharpen(), **QUIET)
+    expected = Sharpen().transform(plain.probabilities)
+    np.testing.assert_array_equal(u.probabilities, expected)
+    np.testing.assert_allclose(u.p_max, expected.max(-1))
+    # What the passes dispute is theirs.
+    for name in ("mutual_information", "vote_fraction", "total_std"):
+        np.testing.assert_array_equal(getattr(u, name), getattr(plain, name))
+    sigmoid = kst.predict_uncertainty(
+        model_ending_in(L.Dense(1, "sigmoid")),
+        X,
+        calibrator=Halve(),
+        **QUIET,
+    )
+    assert (sigmoid.probabilities < 0.5).all()
+    with pytest.raises(TypeError, match="`transform`"):
+        kst.predict_uncertainty(model, X, calibrator=np.log)
+
+
+class Halve:
+    def transform(self, p):
+        return p / 2
+
+
+def test_consistent_masks_are_one_function_for_all_rows():
+    model = model_ending_in(L.Dense(1))
+    x = np.repeat(X[:1], 30, axis=0)
+    options = {"consistent_masks": True, "seed": 1, "return_samples": True}
+    u = kst.predict_uncertainty(model, x, batch_size=7, **options, **QUIET)
+    np.testing.assert_allclose(u.samples, u.samples[:, :1] + 0 * u.samples)
+    assert len(np.unique(u.samples[:, 0])) > 1
+    # A row alone has the law that it has otherwise.
+    many = {"num_samples": 3000, "seed": 1, "verbose": 0}
+    tied = kst.predict_uncertainty(model, x[:1], consistent_masks=True, **many)
+    free = kst.predict_uncertainty(model, x[:1], **many)
+    error = 5 * np.hypot(tied.mcse, free.mcse)
+    assert (np.abs(tied.mean - free.mean) < error).all()
+    np.testing.assert_allclose(tied.epistemic_std, free.epistemic_std, rtol=0.1)
+
+
+class Hidden(L.Layer):
+    """Noise that owns no seed generator, and so cannot be found."""
+
+    def call(self, x, training=False):
+        return keras.random.dropout(x, 0.5) if training else x
+
+
+@pytest.mark.parametrize("by", ["layer", "name", "class"])
+def test_layers_that_cannot_be_found_can_be_named(by):
+    hidden = Hidden(name="hidden")
+    model = keras.Sequential([keras.Input((4,)), hidden, L.Dense(1)])
+    with pytest.raises(ValueError, match="`stochastic_layers`"):
+        kst.predict_uncertainty(model, X)
+    name = {"layer": hidden, "name": "hidden", "class": Hidden}[by]
+    options = {"seed": 1, "stochastic_layers": [name], **QUIET}
+    u = kst.predict_uncertainty(model, X, **options)
+    assert (u.epistemic_std > 0).all()
+    again = kst.predict_uncertainty(model, X, **options)
+    np.testing.assert_array_equal(u.mean, again.mean)
+    assert [path.split("/")[-1] for path in u.stochastic_layers] == ["hidden"]
+
+
+def test_all_scores_by_name():
+    for end in (kst.heads.NormalHead(), L.Dense(3, "softmax")):
+        u = kst.predict_uncertainty(model_ending_in(end), X, **QUIET)
+        scores = u.scores()
+        assert {array.shape[0] for array in scores.values()} == {40}
+        for name, array in scores.items():
+            np.testing.assert_array_equal(array, u.score(name))
+        with pytest.raises(ValueError, match="one of"):
+            u.score("luck")

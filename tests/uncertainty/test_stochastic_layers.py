@@ -1,152 +1,20 @@
-"""Every kind of randomness Keras has is found, switched, and left alone."""
+"""Random layers are found, switched in one thread alone, and left as found."""
 
 import threading
 
 import keras
+import kinds
 import numpy as np
 import pytest
+from keras.src import backend
 
 import keras_seqtools as kst
+from keras_seqtools.uncertainty._stochastic_layers import random_layers
 from keras_seqtools.uncertainty._stochastic_layers import sampling
-from keras_seqtools.uncertainty._stochastic_layers import stochastic_layers
 
 L = keras.layers
-
-
-class DropPath(L.Layer):
-    """A user's own random layer, with a batch normalisation inside."""
-
-    def __init__(self, **kwargs):
-        super().__init__(**kwargs)
-        self.norm = L.BatchNormalization()
-        self.seeds = keras.random.SeedGenerator(1)
-
-    def call(self, x, training=False):
-        x = self.norm(x)
-        if not training:
-            return x
-        keep = keras.random.uniform(
-            (keras.ops.shape(x)[0], 1, 1), seed=self.seeds
-        )
-        return x * keras.ops.cast(keep > 0.3, x.dtype)
-
-
-class NormalizingCell(L.Layer):
-    """A user's own cell, with dropout and batch normalisation inside."""
-
-    state_size = output_size = 3
-
-    def __init__(self, **kwargs):
-        super().__init__(**kwargs)
-        self.dense, self.norm = L.Dense(3), L.BatchNormalization()
-        self.drop = L.Dropout(0.5)
-
-    def build(self, input_shape):
-        self.dense.build(input_shape)
-        self.norm.build((None, 3))
-
-    def call(self, x, states, training=False):
-        y = self.drop(self.norm(self.dense(x) + states[0]), training=training)
-        return y, [y]
-
-
-class Subclassed(keras.Model):
-    """Passes `training` on explicitly, before a batch normalisation."""
-
-    def __init__(self):
-        super().__init__()
-        self.drop, self.norm = L.Dropout(0.5), L.BatchNormalization()
-
-    def call(self, x):
-        return self.norm(self.drop(x, training=True))
-
-
-def attention(x):
-    return L.MultiHeadAttention(2, 4, dropout=0.5)(x, x)
-
-
-def nested(x):
-    inner = keras.Sequential([L.Dense(4), L.Dropout(0.5)])
-    return keras.Sequential([inner, L.BatchNormalization()])(x)
-
-
-def shared(x):
-    drop = L.Dropout(0.5)
-    return drop(L.Dense(4)(drop(x)))
-
-
-KINDS = {
-    "Dropout": L.Dropout(0.5),
-    "SpatialDropout1D": L.SpatialDropout1D(0.5),
-    "GaussianDropout": L.GaussianDropout(0.5),
-    "GaussianNoise": L.GaussianNoise(0.5),
-    "AlphaDropout": L.AlphaDropout(0.5),
-    "MCDropout": kst.layers.MCDropout(0.5),
-    "GRU dropout": L.GRU(3, dropout=0.5),
-    "LSTM recurrent": L.LSTM(3, recurrent_dropout=0.5),
-    "SimpleRNN": L.SimpleRNN(3, recurrent_dropout=0.5),
-    "LayerNormGRU": kst.layers.LayerNormGRU(3, recurrent_dropout=0.5),
-    "LayerNormGRU mc": kst.layers.LayerNormGRU(3, dropout=0.5, mc_dropout=True),
-    "StackedRNNCells": L.RNN(
-        [L.GRUCell(3), L.LSTMCell(3, recurrent_dropout=0.5)]
-    ),
-    "custom cell": L.RNN(NormalizingCell()),
-    "Bidirectional": L.Bidirectional(L.LSTM(3, dropout=0.5)),
-    "TimeDistributed": L.TimeDistributed(L.Dropout(0.5)),
-    "attention": attention,
-    "nested": nested,
-    "shared": shared,
-    "custom layer": DropPath(),
-    "subclassed": Subclassed(),
-}
-
-
-def build(kind):
-    """The kind of layer between two that need their statistics kept."""
-    # From its configuration: a layer serves one test.
-    if isinstance(kind, L.Layer) and not isinstance(kind, (keras.Model, L.RNN)):
-        kind = type(kind).from_config(kind.get_config())
-    x = keras.Input((5, 4))
-    h = L.BatchNormalization()(L.Dense(4)(x))
-    h = L.Flatten()(kind(h))
-    return keras.Model(x, L.Dense(2)(L.BatchNormalization()(h)))
-
-
-def everything(model):
-    """All that a model remembers, seeds included."""
-    return [np.array(v.numpy()) for v in model.variables] + [
-        np.array(generator.state.numpy())
-        for layer in model._flatten_layers()
-        for generator in layer._seed_generators
-    ]
-
-
 X = np.random.default_rng(0).normal(size=(16, 5, 4)).astype("float32")
 OPTIONS = {"num_samples": 3, "task": "regression", "verbose": 0}
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("name", KINDS)
-def test_every_kind(name):
-    model = build(KINDS[name])
-    before = everything(model)
-    u = kst.predict_uncertainty(model, X, seed=1, **OPTIONS)
-    again = kst.predict_uncertainty(model, X, seed=1, **OPTIONS)
-    other = kst.predict_uncertainty(model, X, seed=2, **OPTIONS)
-    assert u.epistemic_std.max() > 1e-4
-    np.testing.assert_array_equal(u.mean, again.mean)
-    assert (u.mean != other.mean).any()
-    for old, new in zip(before, everything(model), strict=True):
-        np.testing.assert_array_equal(old, new)
-    for layer in model._flatten_layers():
-        assert "call" not in vars(layer)
-    off = kst.predict_deterministic(model, X, verbose=0)
-    np.testing.assert_array_equal(
-        off, kst.predict_deterministic(model, X, verbose=0)
-    )
-    np.testing.assert_allclose(u.deterministic, off, rtol=1e-4, atol=1e-5)
-    # The user's own calls go on as they did.
-    assert np.isfinite(model.predict(X, verbose=0)).all()
 
 
 def test_finds_layers_with_their_rates():
@@ -159,29 +27,76 @@ def test_finds_layers_with_their_rates():
             L.GaussianNoise(0.4),
         ]
     )
-    assert list(stochastic_layers(model).values()) == [
+    assert list(random_layers(model).values()) == [
         {"rate": 0.2},
         {"dropout": 0.1, "recurrent_dropout": 0.3},
         {"stddev": 0.4},
     ]
 
 
+@pytest.mark.parametrize("number", [np.float16, np.float32, np.float64])
+def test_finds_rates_of_any_type(number):
+    model = keras.Sequential([keras.Input((4,)), L.Dropout(number(0.25))])
+    assert list(random_layers(model).values()) == [{"rate": 0.25}]
+
+
+def test_finds_each_kind():
+    for kind in kinds.KINDS.values():
+        assert random_layers(kind.bare())
+
+
 def test_augmentation_is_no_posterior():
     model = keras.Sequential(
         [keras.Input((8, 8, 3)), L.RandomFlip(), L.RandomRotation(0.1)]
     )
-    assert stochastic_layers(model) == {}
+    assert random_layers(model) == {}
 
 
-def test_no_trace_is_left_after_an_error():
+class Noisy(L.Layer):
+    """Draws without a seed generator of its own, so nobody can tell."""
+
+    def call(self, x, training=False):
+        if not training:
+            return x
+        return x + keras.random.normal(keras.ops.shape(x))
+
+
+@pytest.mark.parametrize("by", ["noisy", Noisy, "layer"])
+def test_takes_layers_by_name_class_or_themselves(by):
+    layer = Noisy(name="noisy")
+    model = keras.Sequential([keras.Input((4,)), layer])
+    named = [layer if by == "layer" else by]
+    assert random_layers(model) == {}
+    assert random_layers(model, named) == {layer: {}}
+    x = np.zeros((100, 4), "float32")
+    options = {**OPTIONS, "num_samples": 100, "stochastic_layers": named}
+    u = kst.predict_uncertainty(model, x, seed=1, **options)
+    again = kst.predict_uncertainty(model, x, seed=1, **options)
+    np.testing.assert_array_equal(u.mean, again.mean)
+    np.testing.assert_allclose(u.epistemic_variance.mean(), 1.0, atol=0.05)
+
+
+def test_layers_with_one_seed_do_not_draw_the_same():
+    x = keras.Input((400,))
+    drops = [L.Dropout(0.5, seed=7)(x) for _ in range(2)]
+    model = keras.Model(x, drops[0] + 3 * drops[1])
+    rows = np.ones((10, 400), "float32")
+    u = kst.predict_uncertainty(model, rows, return_samples=True, **OPTIONS)
+    values, counts = np.unique(u.samples, return_counts=True)
+    assert values.tolist() == [0.0, 2.0, 6.0, 8.0]
+    np.testing.assert_allclose(counts / u.samples.size, 0.25, atol=0.02)
+
+
+def model_that_fails(fails):
+    """One that raises after its random layers, once `fails` is not empty."""
+
     class Fails(L.Layer):
         def call(self, x):
-            if fail:
+            if fails:
                 raise RuntimeError("on purpose")
             return x
 
-    fail = False
-    model = keras.Sequential(
+    return keras.Sequential(
         [
             keras.Input((5, 4)),
             L.GRU(3, recurrent_dropout=0.5, return_sequences=True),
@@ -190,16 +105,44 @@ def test_no_trace_is_left_after_an_error():
             L.Dense(1),
         ]
     )
-    before = everything(model)
-    fail = True
-    with pytest.raises(RuntimeError, match="on purpose"):
+
+
+def random_functions():
+    names = ("dropout", "normal", "uniform", "draw_seed")
+    return [getattr(backend.random, name) for name in names]
+
+
+@pytest.mark.parametrize("fails", [[], ["on purpose"]])
+def test_no_trace_is_left_after_an_answer_or_an_error(fails):
+    switch = []
+    model = model_that_fails(switch)
+    before, functions = kinds.everything(model), random_functions()
+    switch.extend(fails)
+    if fails:
+        with pytest.raises(RuntimeError, match="on purpose"):
+            kst.predict_uncertainty(model, X, **OPTIONS)
+    else:
         kst.predict_uncertainty(model, X, **OPTIONS)
-    fail = False
-    for old, new in zip(before, everything(model), strict=True):
-        np.testing.assert_array_equal(old, new)
-    for layer in model._flatten_layers():
-        assert "call" not in vars(layer)
+    switch.clear()
+    kinds.assert_untouched(model, before)
+    assert random_functions() == functions
+    assert not model.stop_predicting
     assert np.isfinite(model(X, training=True)).all()
+    np.testing.assert_allclose(
+        model.predict(X, verbose=0), model(X), rtol=1e-4, atol=1e-6
+    )
+    assert kst.predict_uncertainty(model, X, **OPTIONS).epistemic_std.any()
+
+
+def test_no_trace_is_left_by_batches_that_nobody_fetches():
+    model = kinds.KINDS["GRU recurrent"].model()
+    before, functions = kinds.everything(model), random_functions()
+    batches = kst.iter_uncertainty(model, X, batch_size=4, **OPTIONS)
+    next(batches)
+    assert random_functions() == functions
+    kinds.assert_untouched(model, before)
+    batches.close()
+    assert not model.stop_predicting
 
 
 def test_a_call_that_the_user_replaced_stays_replaced():
@@ -211,22 +154,112 @@ def test_a_call_that_the_user_replaced_stays_replaced():
         return type(drop).call(drop, x, training=training)
 
     drop.call = spy
-    with sampling(model, is_on=True):
+    with sampling(model, random_layers(model), is_on=True):
         model(np.ones((2, 4)), training=False)
     assert seen == [True]
     assert drop.call is spy
+
+
+def test_batch_normalisation_stays_in_inference():
+    model = keras.Sequential(
+        [keras.Input((4,)), L.Dropout(0.5), L.BatchNormalization()]
+    )
+    norm, seen = model.layers[1], []
+
+    def spy(x, training=None, mask=None):
+        seen.append(training)
+        return type(norm).call(norm, x, training=training, mask=mask)
+
+    norm.call = spy
+    kst.predict_uncertainty(model, X[:, 0], **OPTIONS)
+    assert set(seen) == {False}
 
 
 def test_other_threads_go_on_as_usual():
     model = keras.Sequential([keras.Input((4,)), L.Dropout(0.5)])
     x = np.ones((2, 4), "float32")
     found = []
-    with sampling(model, is_on=True):
+    with sampling(model, random_layers(model), is_on=True):
         thread = threading.Thread(target=lambda: found.append(model(x)))
         thread.start()
         thread.join()
         assert (np.asarray(model(x, training=False)) != x).any()
     np.testing.assert_array_equal(found[0], x)
+
+
+def run_in_threads(functions):
+    """What each function returns, all of them called at once."""
+    found, start = [None] * len(functions), threading.Barrier(len(functions))
+
+    def run(place):
+        start.wait()
+        try:
+            found[place] = functions[place]()
+        except Exception as error:
+            found[place] = error
+
+    threads = [
+        threading.Thread(target=run, args=(place,))
+        for place in range(len(functions))
+    ]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    return found
+
+
+@pytest.mark.parametrize("name", ["Dropout", "LSTM recurrent", "attention"])
+def test_calls_from_several_threads_do_not_disturb_each_other(name):
+    model = kinds.KINDS[name].model()
+    model.predict(X, verbose=0)  # once traced
+    expected = model.predict(X, verbose=0)
+    before = kinds.everything(model)
+
+    def ask(seed):
+        return kst.predict_uncertainty(model, X, seed=seed, **OPTIONS).mean
+
+    def predict():
+        return np.stack([model.predict(X, verbose=0) for _ in range(20)])
+
+    *found, predicted = run_in_threads(
+        [*(lambda seed=seed: ask(seed) for seed in range(4)), predict]
+    )
+    close = {"rtol": 1e-5, "atol": 1e-6}
+    for seed in range(4):
+        np.testing.assert_allclose(found[seed], ask(seed), **close)
+    np.testing.assert_allclose(predicted, np.stack(20 * [expected]), **close)
+    if name != "LSTM recurrent":  # whose seeds `predict` moves on
+        kinds.assert_untouched(model, before)
+
+
+def test_ending_does_not_end_the_predictions_of_another_thread():
+    model = keras.Sequential([keras.Input((4,)), L.Dropout(0.5), L.Dense(1)])
+    x, has_begun, has_ended = X[:, 0], threading.Event(), threading.Event()
+
+    class Slow(keras.callbacks.Callback):
+        def on_predict_batch_begin(self, batch, logs=None):
+            has_begun.set()
+            assert has_ended.wait(60)
+
+    def predict():
+        return model.predict(x, batch_size=4, verbose=0, callbacks=[Slow()])
+
+    def ask():
+        batches = kst.iter_uncertainty(model, x, batch_size=4, **OPTIONS)
+        next(batches)  # has begun before the other has
+        ready.set()
+        assert has_begun.wait(60)
+        list(batches)
+        has_ended.set()
+
+    def predict_later():
+        assert ready.wait(60)
+        return predict()
+
+    ready = threading.Event()
+    found, _ = run_in_threads([predict_later, ask])
+    np.testing.assert_allclose(found, model(x), rtol=1e-5)
 
 
 def test_stateful_layers_keep_their_state():

@@ -5,6 +5,7 @@ import threading
 from collections.abc import Iterable
 from collections.abc import Iterator
 from collections.abc import Sequence
+from numbers import Real
 from typing import Any
 
 import keras
@@ -84,6 +85,11 @@ def operations_backwards(model: Any, place: int = 0) -> Iterator[Any]:
         tensors = operation._inbound_nodes[node_index].input_tensors
 
 
+def compilation(model: Any) -> Any:
+    """What every `compile` of the model makes anew; None before the first."""
+    return getattr(model, "_compile_config", None)
+
+
 def graph_of(model: Any) -> Any:
     """The functional graph that a call of the model runs, or None.
 
@@ -132,29 +138,24 @@ def unnamed_seed_generators() -> list[Any]:
 def drawing_from(noise: Any) -> Iterator[None]:
     """Inside, `keras.random` draws from `noise` what that has a word on.
 
-    For the thread that enters it. Without a place of its own in Keras' batch
-    of random functions, noise could only be steered through seeds, which say
-    nothing of rows.
+    For the thread that enters it; only one at a time may. Seeds alone could
+    not steer the noise: they say nothing of rows.
     """
     random, owner = backend.random, threading.get_ident()
-    originals = (
-        random.dropout,
-        random.normal,
-        random.uniform,
-        random.draw_seed,
-    )
+    keras_dropout, keras_normal = random.dropout, random.normal
+    keras_uniform, keras_draw_seed = random.uniform, random.draw_seed
 
-    def is_ours(seed: Any, shape: Any) -> bool:
-        return threading.get_ident() == owner and noise.draws_for(seed, shape)
+    def is_ours(seed: Any) -> bool:
+        return threading.get_ident() == owner and noise.knows(seed)
 
     def dropout(
-        inputs: Any, rate: float, noise_shape: Any = None, seed: Any = None
+        inputs: Any, rate: Any, noise_shape: Any = None, seed: Any = None
     ) -> Any:
-        if threading.get_ident() == owner and 0.0 < rate < 1.0:
+        if is_ours(seed) and isinstance(rate, Real) and 0.0 < float(rate) < 1.0:
             shape = noise.mask_shape(inputs, noise_shape)
             if noise.draws_for(seed, shape):
-                return noise.dropout(inputs, rate, shape, seed)
-        return originals[0](inputs, rate, noise_shape, seed)
+                return noise.dropout(inputs, float(rate), shape, seed)
+        return keras_dropout(inputs, rate, noise_shape, seed)
 
     def normal(
         shape: Any,
@@ -163,10 +164,10 @@ def drawing_from(noise: Any) -> Iterator[None]:
         dtype: Any = None,
         seed: Any = None,
     ) -> Any:
-        if is_ours(seed, shape):
+        if is_ours(seed) and noise.draws_for(seed, shape):
             dtype = dtype or backend.floatx()
             return noise.normal(shape, mean, stddev, dtype, seed)
-        return originals[1](shape, mean, stddev, dtype, seed)
+        return keras_normal(shape, mean, stddev, dtype, seed)
 
     def uniform(
         shape: Any,
@@ -175,32 +176,25 @@ def drawing_from(noise: Any) -> Iterator[None]:
         dtype: Any = None,
         seed: Any = None,
     ) -> Any:
-        if is_ours(seed, shape):
+        if is_ours(seed) and noise.draws_for(seed, shape):
             dtype = dtype or backend.floatx()
             return noise.uniform(shape, minval, maxval, dtype, seed)
-        return originals[2](shape, minval, maxval, dtype, seed)
+        return keras_uniform(shape, minval, maxval, dtype, seed)
 
     def draw_seed(seed: Any) -> Any:
-        generator = (
-            (*unnamed_seed_generators(), None)[0] if seed is None else seed
-        )
-        if threading.get_ident() == owner and noise.knows(generator):
-            return noise.seed(generator)
-        return originals[3](seed)
+        unnamed = unnamed_seed_generators() if seed is None else []
+        for generator in (seed, *unnamed):
+            if is_ours(generator):
+                return noise.seed(generator)
+        return keras_draw_seed(seed)
 
-    def replace(functions: tuple[Any, ...]) -> None:
-        (
-            random.dropout,
-            random.normal,
-            random.uniform,
-            random.draw_seed,
-        ) = functions
-
-    replace((dropout, normal, uniform, draw_seed))
+    random.dropout, random.normal = dropout, normal
+    random.uniform, random.draw_seed = uniform, draw_seed
     try:
         yield
     finally:
-        replace(originals)
+        random.dropout, random.normal = keras_dropout, keras_normal
+        random.uniform, random.draw_seed = keras_uniform, keras_draw_seed
 
 
 def loop_step(outermost: Any) -> Any:
@@ -239,7 +233,7 @@ class Batches:
         sizes = {_count_numbers(leaf) for leaf in keras.tree.flatten(data)}
         (size,) = sizes if len(sizes) == 1 else (None,)
         self._starts = None
-        if size and steps is None:
+        if size is not None and steps is None:
             self._starts = range(0, size, batch_size)
             self.number = len(self._starts)
             return

@@ -112,7 +112,7 @@ def count_passes(
     num_samples: int,
 ) -> int:
     """How many passes of each member are worth while."""
-    check_positive_int("num_samples", num_samples)
+    num_samples = check_positive_int("num_samples", num_samples)
     if any(randoms):
         return num_samples
     has_head = any(isinstance(family, DistributionHead) for family in families)

@@ -9,6 +9,7 @@ from typing import Any
 import keras
 import tensorflow as tf
 
+from keras_seqtools._keras_internals import compilation
 from keras_seqtools._keras_internals import flatten_layers
 
 _kept: Any = weakref.WeakKeyDictionary()
@@ -64,19 +65,20 @@ def compiled_for(
 ) -> Any:
     """`wrap` of the function that `make(models)` makes, or that of before.
 
-    A new one is made where layers have come or gone. What is kept names the
-    models by weak references, for it must not keep them alive.
+    A new one is made where layers or variables have come or gone, and after
+    `Model.compile`, as for `Model.predict`. What is kept names all of it by
+    weak references, for it must not keep it alive.
     """
     references = tuple(weakref.ref(model) for model in models)
-    layers = tuple(
-        weakref.ref(layer)
-        for model in models
-        for layer in flatten_layers(model)
+    parts = [part for model in models for part in flatten_layers(model)]
+    parts += [made for model in models if (made := compilation(model))]
+    variables = tuple(
+        variable.path for model in models for variable in model.variables
     )
     kept = _kept.setdefault(models[0], {})
     for old in [old for old in kept if _has_died(old)]:
         del kept[old]
-    full_key = (*references, *layers), key
+    full_key = (*references, *map(weakref.ref, parts)), variables, key
     if full_key not in kept:
 
         def function(*args: Any) -> Any:

@@ -117,7 +117,7 @@ def _prepare(
     """The function that `make` makes, run as the first model is."""
     if getattr(models[0], "run_eagerly", False):
         return make(models)
-    any_size = not plan.pad and all(map(may_vary, models))
+    any_size = not plan.pad and all(map(length_may_vary, models))
     strategy = models[0].distribute_strategy
     wrap: Callable[..., Any]
     if strategy.num_replicas_in_sync > 1:
@@ -153,7 +153,7 @@ def _at(model: keras.Model, places: Sequence[int]) -> list[Any]:
     return [layers[place] for place in places]
 
 
-def may_vary(model: keras.Model) -> bool:
+def length_may_vary(model: keras.Model) -> bool:
     """Whether the length of sequences may be unknown when it is traced.
 
     Keras (3.15) takes the number of rows for that of steps otherwise, in

@@ -97,32 +97,37 @@ class SplitModel:
 
         return pack_outputs(self.graph, self._walk(self.graph, inputs, step))
 
-    def row_sizes(self) -> tuple[int, int] | None:
+    def row_sizes(self) -> tuple[int, int, bool] | None:
         """Numbers a row has in the largest tensor near noise, and in any.
 
         A recurrent layer works on one step at a time, so beside one the size
-        of sequences says nothing.
+        of sequences says nothing. And whether all sizes but those of the
+        first axes are known: then an unknown one is the number of rows.
         """
         if self.graph is None:
             return None
         noisy, is_recurrent = [1], [False]
-        sizes = [_row_size(tensor) for tensor in self.graph.inputs]
+        tensors = list(self.graph.inputs)
 
         def step(
             operation: Any, like: list[Any], args: Any, kwargs: Any
         ) -> list[Any]:
-            sizes.extend(map(_row_size, like))
+            tensors.extend(like)
             leaves = keras.tree.flatten((args, kwargs))
             is_reached = any(leaf is _NOISY for leaf in leaves)
             if not is_reached and not self._is_random(operation):
                 return like
-            tensors = filter(keras.backend.is_keras_tensor, [*leaves, *like])
-            noisy.extend(map(_row_size, tensors))
+            near = filter(keras.backend.is_keras_tensor, [*leaves, *like])
+            noisy.extend(map(_row_size, near))
             is_recurrent.append(_is_recurrent(operation))
             return [_NOISY] * len(like)
 
         self._walk(self.graph, self.graph.inputs, step)
-        return _STEP_SIZE if any(is_recurrent) else max(noisy), max(sizes)
+        return (
+            _STEP_SIZE if any(is_recurrent) else max(noisy),
+            max(map(_row_size, tensors)),
+            all(None not in tensor.shape[1:] for tensor in tensors),
+        )
 
     def _walk(
         self, graph: Any, inputs: list[Any], step: Callable[..., list[Any]]

@@ -100,6 +100,7 @@ class RowNoise:
         self.graph = tf.compat.v1.get_default_graph()
 
     def knows(self, generator: Any) -> bool:
+        """Whether draws for the generator are this noise's matter."""
         return id(generator) in self.numbers
 
     def seed(self, generator: Any) -> Any:
@@ -131,7 +132,7 @@ class RowNoise:
 
         If it should be, but is not, several passes cannot share a batch.
         """
-        if not self.knows(generator) or generator not in self.sites:
+        if generator not in self.sites:
             return False
         if self.sites[generator]:
             return True
@@ -168,7 +169,9 @@ class RowNoise:
                 tf.constant(scale, inputs.dtype),
                 tf.constant(0.0, inputs.dtype),
             )
-        return inputs * self._shape(mask, width, shape, generator)
+        mask = self._shape(mask, width, shape, generator)
+        # What is dropped is 0, as in Keras, whatever it was.
+        return tf.math.multiply_no_nan(inputs, mask)
 
     def normal(
         self, shape: Any, mean: float, stddev: float, dtype: Any, generator: Any

@@ -64,14 +64,18 @@ def make_plan(
     ]
     if None in sizes:  # nothing is known of what is inside
         rows = limit = _ROWS_WITHOUT_GRAPH
+        folds = True
     else:
-        noisy, largest = (max(column) for column in zip(*sizes, strict=True))
-        limit = _NUMBERS // largest
-        rows = min(_NOISY_NUMBERS // noisy, limit)
+        noisy, largest, is_known = zip(*sizes, strict=True)
+        limit = _NUMBERS // max(largest)
+        rows = min(_NOISY_NUMBERS // max(noisy), limit)
+        folds = all(is_known)
     if batch_size is None:
         batch_size = max(1, min(_MOST_ROWS, max(rows, 32), limit))
     most = min(_MOST_PASSES, rows // batch_size)
-    if any(not _may_fold(layer) for random in randoms for layer in random):
+    if not folds or any(
+        not _may_fold(layer) for random in randoms for layer in random
+    ):
         most = 1
     fold = max(d for d in range(1, max(most, 1) + 1) if num_samples % d == 0)
     return Plan(

@@ -86,18 +86,20 @@ class Sampler:
             targets: If not empty, given to the accumulators when they start.
         """
         members = []
+        masks: list[Any] = []
         for number, model in enumerate(self.models):
             batch = _Batch(
                 x, first_row, philox_key(seed, number), num_samples, targets
             )
             random = self.randoms[number]
             try:
-                states, masks = self._passes(
+                states, found = self._passes(
                     model, random, batch, self.plan.fold
                 )
             except NoiseWithoutRowsError:  # of weights, say
-                states, masks = self._passes(model, random, batch, fold=1)
+                states, found = self._passes(model, random, batch, fold=1)
             members.append(states)
+            masks = masks or found  # those of the first member
         found = [
             accumulator.finish(list(states), num_samples)
             for accumulator, states in zip(

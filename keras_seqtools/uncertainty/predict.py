@@ -72,10 +72,16 @@ def predict_uncertainty(
     layers do (the same answer for the same batches, if they draw with a
     `keras.random.SeedGenerator`), nor between `jit_compile=True` and `False`.
 
-    Rows are taken to be independent: several passes are run side by side as
-    one larger batch. A model whose rows look at each other needs a fixed
-    batch size, which forbids that. Stateful layers do too; every pass starts
-    from the states that they have.
+    Rows are taken to be independent, and to lie on the first axis: several
+    passes are run side by side as one larger batch. A model whose rows look
+    at each other needs a fixed batch size, which forbids that. Stateful layers
+    do too; every pass starts from the states that they have.
+
+    Random layers are on even where a model calls them with `training=False`,
+    except those that augment images: these say nothing about the weights.
+    What is compiled is kept for the next call. It is made anew when layers or
+    variables come or go, when the rate of a layer changes, and after
+    `Model.compile`, which other changes of a layer need, as for `predict`.
 
     Args:
         model: A built `keras.Model`, Sequential, functional or subclassed,
@@ -172,6 +178,8 @@ def predict_uncertainty(
         callbacks=callbacks,
     )
     structures = list(batches)
+    if not structures:
+        raise ValueError("There is no batch to predict: `x` has no rows.")
     return keras.tree.map_structure(
         lambda *results: concatenate(results), *structures
     )

@@ -14,7 +14,7 @@ from keras_seqtools._keras_internals import input_specs
 from keras_seqtools.uncertainty._checks import check_models
 from keras_seqtools.uncertainty._checks import check_named
 from keras_seqtools.uncertainty._checks import count_passes
-from keras_seqtools.uncertainty._engine import may_vary
+from keras_seqtools.uncertainty._engine import length_may_vary
 from keras_seqtools.uncertainty._outputs import Asked
 from keras_seqtools.uncertainty._outputs import check_asked
 from keras_seqtools.uncertainty._outputs import make_accumulator
@@ -190,10 +190,12 @@ def _prefixes(model: keras.Model, task: Any, number: int) -> list[str]:
 
 
 def _check_lengths(models: Sequence[keras.Model], specs: Any) -> None:
-    """Refuses what Keras would run wrongly; see `may_vary`."""
+    """Refuses what Keras would run wrongly; see `length_may_vary`."""
     shapes = [spec.shape[1:] for spec in keras.tree.flatten(specs)]
     for model in models:
-        if not may_vary(model) and any(None in shape for shape in shapes):
+        if not length_may_vary(model) and any(
+            None in shape for shape in shapes
+        ):
             raise ValueError(
                 f"`{model.name}` has a `TimeDistributed`, which Keras runs "
                 "wrongly if the length of a sequence is not known. Give "

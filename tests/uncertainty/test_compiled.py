@@ -101,6 +101,7 @@ def test_lengths_may_vary_under_time_distributed(rows):
 
 def test_what_the_model_has_learnt_counts_at_once():
     model, counts = counting_model()
+    model.compile("sgd", "mse")
     before = ask(model)
     model.set_weights([2 * w for w in model.get_weights()])
     np.testing.assert_allclose(ask(model).mean, 2 * before.mean, rtol=1e-5)
@@ -108,7 +109,6 @@ def test_what_the_model_has_learnt_counts_at_once():
         ask(model).deterministic, 2 * before.deterministic, rtol=1e-5
     )
     calls = counts.calls
-    model.compile("sgd", "mse")
     model.fit(X, X[:, :2], verbose=0)
     fitted = counts.calls - calls
     found = ask(model).deterministic

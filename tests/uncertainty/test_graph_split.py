@@ -365,5 +365,9 @@ def test_row_sizes_are_of_the_noisy_part_and_of_all():
     h = L.GlobalAveragePooling1D()(h)
     model = keras.Model(x, L.Dense(70)(L.Dropout(0.5)(h)))
     split = SplitModel(model, random_layers(model))
-    assert split.row_sizes() == (70, 20 * 50)
+    assert split.row_sizes() == (70, 20 * 50, True)
     assert SplitModel(model, {}, split=False).row_sizes() is None
+    x = keras.Input((None, 30))
+    model = keras.Model(x, L.Dropout(0.5)(x))
+    # An unknown size could be one of time, not of rows.
+    assert not SplitModel(model, random_layers(model)).row_sizes()[2]

@@ -3,7 +3,10 @@
 from typing import Any
 
 import keras
+from keras import ops
 
+from keras_seqtools._validation import invalid
+from keras_seqtools.layers import _layer_norm_gru_core as core
 from keras_seqtools.layers.layer_norm_gru_cell import LayerNormGRUCell
 
 
@@ -26,7 +29,14 @@ class LayerNormGRU(keras.layers.RNN):
 
     A mask of the input works as in `keras.layers.GRU`: a masked step keeps
     the state and repeats the last output, which is 0 before the first step
-    that counts, even with an `initial_state`.
+    that counts, even with an `initial_state`. What a masked step holds, NaN
+    included, reaches neither outputs nor gradients.
+
+    On TensorFlow all steps run in a core of their own, with a gradient written
+    out: faster than a loop over the cell, and training keeps the states alone
+    in memory. It computes in float32, or float64 if that is the layer's dtype.
+    With `unroll`, other activations or a cell of your own, and on other
+    backends, the layer loops over its cell. The numbers agree to rounding.
 
     Args:
         units: Positive integer, the size of the state and the output.
@@ -190,6 +200,110 @@ class LayerNormGRU(keras.layers.RNN):
         return super().call(
             sequences, initial_state=initial_state, mask=mask, training=training
         )
+
+    def inner_loop(
+        self,
+        sequences: Any,
+        initial_state: Any,
+        mask: Any,
+        training: bool = False,
+    ) -> Any:
+        if not self._core_applies(mask):
+            return super().inner_loop(sequences, initial_state, mask, training)
+        cell, (state,) = self.cell, initial_state
+        input_mask, state_mask = cell.dropout_masks(
+            sequences[:, 0], state, training
+        )
+        if input_mask is not None:
+            sequences = sequences * input_mask[:, None]
+        # In half precision a square overflows, and CPUs are slow.
+        dtype = "float64" if self.compute_dtype == "float64" else "float32"
+
+        def by_step(tensor: Any, dtype: str) -> Any:
+            tensor = ops.cast(ops.swapaxes(tensor, 0, 1), dtype)
+            return ops.flip(tensor, 0) if self.go_backwards else tensor
+
+        x = by_step(sequences, dtype)
+        if mask is not None:
+            mask = by_step(mask, "bool")[..., None]
+            x = ops.where(mask, x, 0)  # else a NaN reached the gradients
+        weights = (cell.kernel, cell.recurrent_kernel, cell.bias)
+        states = core.run(
+            x,
+            ops.cast(state, dtype),
+            core.centred(
+                *(ops.cast(w, dtype) for w in (*weights, cell.gamma, cell.beta))
+            ),
+            cell.epsilon,
+            mask,
+            None if state_mask is None else ops.cast(state_mask, dtype),
+        )
+        outputs = states
+        if mask is not None:
+            shown = mask
+            if not self.zero_output_for_mask:
+                shown = ops.cumsum(ops.cast(mask, "int32"), 0) > 0
+            outputs = ops.where(shown, states, 0)
+        return outputs[-1], ops.swapaxes(outputs, 0, 1), [states[-1]]
+
+    def _core_applies(self, mask: Any) -> bool:
+        return (
+            keras.backend.backend() == "tensorflow"
+            and type(self.cell) is LayerNormGRUCell
+            and self.cell.activation is keras.activations.tanh
+            and self.cell.recurrent_activation is keras.activations.sigmoid
+            and not self.unroll
+            and (mask is None or len(mask.shape) == 2)
+        )
+
+    @classmethod
+    def from_gru(cls, gru: keras.layers.GRU, **kwargs: Any) -> "LayerNormGRU":
+        """A layer that starts where a trained `keras.layers.GRU` ended.
+
+        A start for further training, not an equivalence: the normalisation
+        changes what reaches the gates, and so the output. Kernels are taken
+        over, the bias of the input goes before its norm, that of the state
+        after it, and gains are 1. The arguments are those of the GRU. It is
+        not changed itself.
+
+        Args:
+            gru: A `keras.layers.GRU` with weights and with `reset_after=True`,
+                which is the default of Keras.
+            **kwargs: Arguments of `LayerNormGRU` to be other than the GRU's.
+
+        Returns:
+            A built `LayerNormGRU`.
+
+        Example:
+
+        >>> gru = keras.layers.GRU(4)
+        >>> gru.build((None, None, 3))
+        >>> layer = kst.layers.LayerNormGRU.from_gru(gru, epsilon=1e-4)
+        >>> tuple(layer(np.ones((2, 5, 3))).shape)
+        (2, 4)
+        """
+        if not isinstance(gru, keras.layers.GRU) or not gru.built:
+            raise invalid("gru", "a `keras.layers.GRU` that has weights", gru)
+        if not gru.reset_after:
+            raise invalid(
+                "gru", "`reset_after=True`, as its equations have it", gru
+            )
+        config = gru.get_config()
+        shared = set(cls(1).get_config()) & set(config) - {"name"}
+        layer = cls(**{name: config[name] for name in shared} | kwargs)
+        features = gru.cell.kernel.shape[0]
+        batch = gru.states[0].shape[0] if gru.stateful else None
+        layer.build((batch, None, features))
+        layer.cell.kernel.assign(gru.cell.kernel)
+        layer.cell.recurrent_kernel.assign(gru.cell.recurrent_kernel)
+        of_input, of_state = (
+            ops.unstack(gru.cell.bias)
+            if gru.use_bias
+            else ops.zeros((2, 3 * gru.units))
+        )
+        layer.cell.bias.assign(of_input)
+        layer.cell.beta.assign(ops.stack([ops.zeros_like(of_state), of_state]))
+        return layer
 
     def get_config(self) -> dict[str, Any]:
         config = super().get_config()

@@ -180,11 +180,11 @@ class LayerNormGRUCell(keras.layers.GRUCell):
     def call(self, inputs: Any, states: Any, training: bool = False) -> Any:
         nested = keras.tree.is_nested(states)
         state = kept_state = states[0] if nested else states
-        if training or (self.mc_dropout and always_on()):
-            if self.dropout:
-                inputs = inputs * self.get_dropout_mask(inputs)
-            if self.recurrent_dropout:
-                kept_state = state * self.get_recurrent_dropout_mask(state)
+        input_mask, state_mask = self.dropout_masks(inputs, state, training)
+        if input_mask is not None:
+            inputs = inputs * input_mask
+        if state_mask is not None:
+            kept_state = state * state_mask
 
         x = ops.matmul(inputs, self.kernel) + self.bias
         x_z, x_r, x_h = self._normalize_and_split(x, 0)
@@ -194,6 +194,22 @@ class LayerNormGRUCell(keras.layers.GRUCell):
         r = self.recurrent_activation(x_r + y_r)
         state = z * state + (1 - z) * self.activation(x_h + r * y_h)
         return state, [state] if nested else state
+
+    def dropout_masks(
+        self, inputs: Any, state: Any, training: bool
+    ) -> tuple[Any, Any]:
+        """Factors of the inputs and of the state; None where none is dropped.
+
+        Drawn for these shapes at the first step of a sequence, and kept.
+        """
+        if not (training or (self.mc_dropout and always_on())):
+            return None, None
+        return (
+            self.get_dropout_mask(inputs) if self.dropout else None,
+            self.get_recurrent_dropout_mask(state)
+            if self.recurrent_dropout
+            else None,
+        )
 
     def _normalize_and_split(self, summed: Any, row: int) -> Any:
         # The op computes in float32 at least: in float16 the square of

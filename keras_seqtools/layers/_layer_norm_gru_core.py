@@ -1,0 +1,291 @@
+"""All steps of a `LayerNormGRU` in TensorFlow, with a gradient of our own.
+
+The equations are those of `LayerNormGRUCell`. Three things make them fast:
+
+- Kernels are centred over their outputs once. What they sum up then has mean 0,
+  and to normalise is to divide by the root of the mean square.
+- Loops go over chunks of steps that are written out, so that a chunk needs one
+  product with the kernel, and steps share the cost of a loop.
+- The gradient keeps nothing but the states. It computes the gates of a chunk
+  again, all at once, so that little is left to do step by step, and adds up the
+  gradients of the weights by one product a chunk.
+
+Steps come first: `(time, batch, features)`. Inside a chunk, rows of all its
+steps are one axis, `(steps * batch, features)`.
+"""
+
+import dataclasses
+from collections.abc import Callable
+from typing import Any
+from typing import NamedTuple
+
+import tensorflow as tf
+
+CHUNK = 8
+# With this before the sigmoid, z is 1 and a masked step keeps the state, bit
+# by bit, at no cost in the loop.
+HOLD = 1e6
+
+
+class Weights(NamedTuple):
+    """Weights with centred kernels; one offset for z and r each."""
+
+    kernel: Any
+    bias: Any
+    input_gain: Any
+    input_offset: Any
+    recurrent_kernel: Any
+    gain: Any
+    candidate_offset: Any
+
+
+def centred(
+    kernel: Any, recurrent_kernel: Any, bias: Any, gamma: Any, beta: Any
+) -> Weights:
+    """The weights of a `LayerNormGRUCell` as the loops want them."""
+    units = recurrent_kernel.shape[0]
+    of_gates, of_candidate = tf.split(beta[1], [2 * units, units])
+    return Weights(
+        kernel - tf.reduce_mean(kernel, 1, keepdims=True),
+        bias - tf.reduce_mean(bias),
+        gamma[0],
+        beta[0] + tf.concat([of_gates, tf.zeros_like(of_candidate)], 0),
+        recurrent_kernel - tf.reduce_mean(recurrent_kernel, 1, keepdims=True),
+        gamma[1],
+        of_candidate,
+    )
+
+
+def run(
+    x: Any,
+    state: Any,
+    weights: Weights,
+    epsilon: float,
+    mask: Any = None,
+    state_mask: Any = None,
+) -> Any:
+    """The states after each step, `(time, batch, units)`.
+
+    Args:
+        x: Inputs, `(time, batch, features)`; finite where masked, too.
+        state: State before the first step, `(batch, units)`.
+        weights: As `centred` returns them.
+        epsilon: Added to the variance.
+        mask: False where the state is kept, `(time, batch, 1)`, or None.
+        state_mask: What the state is multiplied by before the recurrent
+            kernel, `(batch, units)`, or None. Has no gradient.
+    """
+
+    @tf.custom_gradient
+    def differentiable(x: Any, state: Any, *weights: Any) -> Any:
+        loops = _Loops(x, Weights(*weights), epsilon, mask, state_mask)
+        states = loops.forward(state)
+        return states[1:], lambda d: loops.backward(states, d)
+
+    return differentiable(x, state, *weights)
+
+
+@dataclasses.dataclass(frozen=True)
+class _Loops:
+    x: Any
+    weights: Weights
+    epsilon: float
+    mask: Any
+    state_mask: Any
+
+    def forward(self, state: Any) -> Any:
+        """The state before the first step and after each."""
+        steps = self._steps()
+        found = tf.TensorArray(
+            state.dtype, steps + 1, element_shape=state.shape
+        ).write(0, state)
+
+        def chunk(first: Any, size: int, found: Any, state: Any) -> Any:
+            x = _split_gates(self._project(first, size)[0])
+            of_steps = zip(*(tf.split(part, size) for part in x), strict=True)
+            for step, (x_gates, x_candidate) in enumerate(of_steps):
+                state = self._step(x_gates, x_candidate, state)
+                found = found.write(first + step + 1, state)
+            return found, state
+
+        found, state = _over_chunks(steps, chunk, (found, state))
+        return found.stack()
+
+    def backward(self, states: Any, d_states: Any) -> Any:
+        """Gradients of the inputs, of the first state, of all weights."""
+        steps = self._steps()
+        found = tf.TensorArray(
+            self.x.dtype, steps, element_shape=self.x.shape[1:]
+        )
+        sums = Weights(*map(tf.zeros_like, self.weights))
+
+        def chunk(
+            first: Any, size: int, found: Any, d_state: Any, *sums: Any
+        ) -> Any:
+            kept = _rows(states, first, size)
+            d_after = tf.split(_rows(d_states, first, size), size)
+            d_x, d_state, d_weights = self._chunk_gradient(
+                first, kept, d_after, d_state
+            )
+            for step, d_step in enumerate(tf.split(d_x, size)):
+                found = found.write(first + step, d_step)
+            added = (a + b for a, b in zip(sums, d_weights, strict=True))
+            return found, d_state, *added
+
+        found, d_state, *d_weights = _over_chunks(
+            steps,
+            chunk,
+            (found, tf.zeros_like(states[0]), *sums),
+            backwards=True,
+        )
+        return found.stack(), d_state, *d_weights
+
+    def _steps(self) -> Any:
+        return self.x.shape[0] or tf.shape(self.x)[0]
+
+    def _project(self, first: Any, size: int) -> Any:
+        """What a chunk of the input brings to the gates.
+
+        And its normalised sums, and what they were multiplied by.
+        """
+        w = self.weights
+        sums = tf.matmul(_rows(self.x, first, size), w.kernel) + w.bias
+        normal, scale = self._normalize(sums)
+        x = normal * w.input_gain + w.input_offset
+        if self.mask is not None:
+            units = w.recurrent_kernel.shape[0]
+            hold = tf.constant([HOLD] * units + [0.0] * 2 * units, x.dtype)
+            x = tf.where(_rows(self.mask, first, size), x, hold)
+        return x, normal, scale
+
+    def _normalize(self, sums: Any) -> Any:
+        square = tf.reduce_mean(tf.square(sums), -1, keepdims=True)
+        scale = tf.math.rsqrt(square + self.epsilon)
+        return sums * scale, scale
+
+    def _step(self, x_gates: Any, x_candidate: Any, state: Any) -> Any:
+        w = self.weights
+        kept = state if self.state_mask is None else state * self.state_mask
+        y = self._normalize(tf.matmul(kept, w.recurrent_kernel))[0] * w.gain
+        y_gates, y_candidate = _split_gates(y)
+        z, r = tf.split(tf.sigmoid(x_gates + y_gates), 2, -1)
+        c = tf.tanh(x_candidate + r * (y_candidate + w.candidate_offset))
+        return z * state + (1 - z) * c
+
+    def _chunk_gradient(
+        self, first: Any, before: Any, d_after: list[Any], d_state: Any
+    ) -> Any:
+        """Gradients of a chunk, from that of each state and of the last.
+
+        `before` are the states before each step. A product of the gradient of
+        a state with each of the locals named here is another gradient.
+        """
+        w, size = self.weights, len(d_after)
+        x, x_normal, x_scale = self._project(first, size)
+        kept = before
+        if self.state_mask is not None:
+            kept = before * tf.tile(self.state_mask, [size, 1])
+        y_normal, scale = self._normalize(tf.matmul(kept, w.recurrent_kernel))
+        y_gates, y_candidate = _split_gates(y_normal * w.gain)
+        x_gates, x_candidate = _split_gates(x)
+        z, r = tf.split(tf.sigmoid(x_gates + y_gates), 2, -1)
+        y_candidate += w.candidate_offset
+        c = tf.tanh(x_candidate + r * y_candidate)
+
+        to_c = (1 - z) * (1 - c * c)
+        to_z = (before - c) * z * (1 - z)
+        to_r = to_c * y_candidate * r * (1 - r)
+        to_y = tf.concat([to_z, to_r, to_c * r], -1)
+        to_normal = to_y * w.gain
+        # Through the norm: scale * (d - normal * mean(d * normal)).
+        to_sums = to_normal * scale
+        to_mean = _fold(to_normal * y_normal) / (3 * z.shape[-1])
+        from_mean = y_normal * scale
+        back = tf.transpose(w.recurrent_kernel)
+
+        d_states, d_sums = [], []
+        locals_by_step = zip(
+            *(tf.split(a, size) for a in (z, to_sums, to_mean, from_mean)),
+            d_after,
+            strict=True,
+        )
+        for z_t, sums_t, mean_t, from_mean_t, d_t in reversed(
+            list(locals_by_step)
+        ):
+            d_state += d_t
+            d_states.append(d_state)
+            mean = tf.reduce_sum(d_state * mean_t, -1, keepdims=True)
+            d_sums.append(_thrice(d_state) * sums_t - mean * from_mean_t)
+            through = tf.matmul(d_sums[-1], back)
+            if self.state_mask is not None:
+                through *= self.state_mask
+            d_state = d_state * z_t + through
+
+        d_chunk = tf.concat(d_states[::-1], 0)
+        d_recurrent = tf.concat(d_sums[::-1], 0)
+        d_y = _thrice(d_chunk) * to_y
+        d_gates, d_candidate = _split_gates(d_y)
+        d_x = tf.concat([d_gates, d_chunk * to_c], -1)
+        d_normal = d_x * w.input_gain
+        mean = tf.reduce_mean(d_normal * x_normal, -1, keepdims=True)
+        d_projected = x_scale * (d_normal - x_normal * mean)
+        d_weights = Weights(
+            tf.matmul(
+                _rows(self.x, first, size), d_projected, transpose_a=True
+            ),
+            tf.reduce_sum(d_projected, 0),
+            tf.reduce_sum(d_x * x_normal, 0),
+            tf.reduce_sum(d_x, 0),
+            tf.matmul(kept, d_recurrent, transpose_a=True),
+            tf.reduce_sum(d_y * y_normal, 0),
+            tf.reduce_sum(d_candidate, 0),
+        )
+        d_input = tf.matmul(d_projected, w.kernel, transpose_b=True)
+        return d_input, d_state, d_weights
+
+
+def _over_chunks(
+    steps: Any, chunk: Callable[..., Any], loop: Any, backwards: bool = False
+) -> Any:
+    """Calls `loop = chunk(first, size, *loop)` for the chunks in turn.
+
+    Steps that fill no chunk are chunks of their own.
+    """
+    whole = steps // CHUNK
+    pieces = [(CHUNK, 0, whole), (1, whole * CHUNK, steps % CHUNK)]
+    for size, start, number in reversed(pieces) if backwards else pieces:
+        if isinstance(number, int) and number == 0:
+            continue
+
+        def body(i: Any, *loop: Any, piece: Any = (size, start, number)) -> Any:
+            size, start, number = piece
+            turn = number - 1 - i if backwards else i
+            return i + 1, *chunk(start + turn * size, size, *loop)
+
+        loop = tf.while_loop(
+            lambda i, *_, number=number: i < number,
+            body,
+            (0, *loop),
+            parallel_iterations=1,
+        )[1:]
+    return loop
+
+
+def _rows(a: Any, first: Any, size: int) -> Any:
+    chunk = tf.slice(a, [first, 0, 0], [size, -1, -1])
+    return tf.reshape(chunk, [-1, a.shape[-1]])
+
+
+def _split_gates(a: Any) -> Any:
+    """Gates z and r together, and the candidate."""
+    units = a.shape[-1] // 3
+    return tf.split(a, [2 * units, units], -1)
+
+
+def _thrice(a: Any) -> Any:
+    return tf.concat([a, a, a], -1)
+
+
+def _fold(a: Any) -> Any:
+    """Adds up the thirds of the last axis."""
+    return tf.add_n(tf.split(a, 3, -1))

@@ -275,6 +275,9 @@ KINDS = {
         lambda: MC.LayerNormGRU(3, dropout=0.5, mc_dropout=True),
         off=lambda: MC.LayerNormGRU(3),
     ),
+    "LayerNormLSTM": Kind(
+        lambda: MC.LayerNormLSTM(3, dropout=0.3, recurrent_dropout=0.5)
+    ),
 }
 
 

@@ -82,7 +82,13 @@ def run(
         states = loops.forward(state)
         return states[1:], lambda d: loops.backward(states, d)
 
-    return differentiable(x, state, *weights)
+    if x.shape[0] is not None:
+        return differentiable(x, state, *weights)
+    # XLA compiles a whole chunk even where there is none.
+    steps = tf.shape(x)[0]
+    more = [[0, tf.maximum(CHUNK - steps, 0)], [0, 0], [0, 0]]
+    x, mask = tf.pad(x, more), None if mask is None else tf.pad(mask, more)
+    return differentiable(x, state, *weights)[:steps]
 
 
 @dataclasses.dataclass(frozen=True)

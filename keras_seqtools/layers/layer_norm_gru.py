@@ -33,10 +33,11 @@ class LayerNormGRU(keras.layers.RNN):
     included, reaches neither outputs nor gradients.
 
     On TensorFlow all steps run in a core of their own, with a gradient written
-    out: faster than a loop over the cell, and training keeps the states alone
-    in memory. It computes in float32, or float64 if that is the layer's dtype.
-    With `unroll`, other activations or a cell of your own, and on other
-    backends, the layer loops over its cell. The numbers agree to rounding.
+    out: faster than a loop over the cell, and in a compiled function, such as
+    the steps of `fit`, training keeps the states alone in memory. It computes
+    in float32, or float64 if that is the layer's dtype. With `unroll`, other
+    activations or a cell of your own, and on other backends, the layer loops
+    over its cell. The numbers agree to rounding.
 
     Args:
         units: Positive integer, the size of the state and the output.
@@ -208,9 +209,15 @@ class LayerNormGRU(keras.layers.RNN):
         mask: Any,
         training: bool = False,
     ) -> Any:
+        batch, time, _ = ops.shape(sequences)
+        if mask is not None and len(mask.shape) == 2:
+            mask = ops.broadcast_to(ops.cast(mask, "bool"), (batch, time))
+            # Else a NaN would reach the gradients.
+            sequences = ops.where(mask[..., None], sequences, 0)
         if not self._core_applies(mask):
             return super().inner_loop(sequences, initial_state, mask, training)
         cell, (state,) = self.cell, initial_state
+        state = ops.broadcast_to(state, (batch, cell.units))
         input_mask, state_mask = cell.dropout_masks(
             sequences[:, 0], state, training
         )
@@ -226,7 +233,6 @@ class LayerNormGRU(keras.layers.RNN):
         x = by_step(sequences, dtype)
         if mask is not None:
             mask = by_step(mask, "bool")[..., None]
-            x = ops.where(mask, x, 0)  # else a NaN reached the gradients
         weights = (cell.kernel, cell.recurrent_kernel, cell.bias)
         states = core.run(
             x,
@@ -263,13 +269,14 @@ class LayerNormGRU(keras.layers.RNN):
         A start for further training, not an equivalence: the normalisation
         changes what reaches the gates, and so the output. Kernels are taken
         over, the bias of the input goes before its norm, that of the state
-        after it, and gains are 1. The arguments are those of the GRU. It is
-        not changed itself.
+        after it, and gains start as ever, at 1. The arguments are those of the
+        GRU. It is not changed itself.
 
         Args:
             gru: A `keras.layers.GRU` with weights and with `reset_after=True`,
                 which is the default of Keras.
-            **kwargs: Arguments of `LayerNormGRU` to be other than the GRU's.
+            **kwargs: Arguments of `LayerNormGRU` to be other than the GRU's,
+                all but `units`.
 
         Returns:
             A built `LayerNormGRU`.
@@ -288,9 +295,12 @@ class LayerNormGRU(keras.layers.RNN):
             raise invalid(
                 "gru", "`reset_after=True`, as its equations have it", gru
             )
+        if "units" in kwargs:
+            raise invalid("units", "nothing: the GRU says it", kwargs["units"])
         config = gru.get_config()
-        shared = set(cls(1).get_config()) & set(config) - {"name"}
-        layer = cls(**{name: config[name] for name in shared} | kwargs)
+        for name in ("name", "use_bias", "reset_after"):
+            del config[name]
+        layer = cls(**config | kwargs)
         features = gru.cell.kernel.shape[0]
         batch = gru.states[0].shape[0] if gru.stateful else None
         layer.build((batch, None, features))

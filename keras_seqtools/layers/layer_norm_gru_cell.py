@@ -9,6 +9,7 @@ from keras_seqtools._validation import check_positive_int
 from keras_seqtools._validation import check_rate
 from keras_seqtools._validation import invalid
 from keras_seqtools.layers._always_on import always_on
+from keras_seqtools.layers._normalize import normalize
 
 
 @keras.saving.register_keras_serializable(package="keras_seqtools")
@@ -140,6 +141,7 @@ class LayerNormGRUCell(keras.layers.GRUCell):
             recurrent_constraint=recurrent_constraint,
             bias_constraint=bias_constraint,
             reset_after=True,
+            implementation=2,  # the other one draws a mask per gate
             seed=seed,
             **kwargs,
         )
@@ -212,10 +214,8 @@ class LayerNormGRUCell(keras.layers.GRUCell):
         )
 
     def _normalize_and_split(self, summed: Any, row: int) -> Any:
-        # The op computes in float32 at least: in float16 the square of
-        # anything above 255 is infinite, and its norm silently 0.
-        normalized = ops.layer_normalization(
-            summed, self.gamma[row], self.beta[row], epsilon=self.epsilon
+        normalized = normalize(
+            summed, self.gamma[row], self.beta[row], self.epsilon
         )
         return ops.split(normalized, 3, axis=-1)
 

@@ -9,6 +9,7 @@ from keras_seqtools._validation import check_positive_int
 from keras_seqtools._validation import check_rate
 from keras_seqtools._validation import invalid
 from keras_seqtools.layers._always_on import always_on
+from keras_seqtools.layers._normalize import normalize
 
 
 @keras.saving.register_keras_serializable(package="keras_seqtools")
@@ -218,22 +219,15 @@ class LayerNormLSTMCell(keras.layers.LSTMCell):
                 h = h * self.get_recurrent_dropout_mask(h)
 
         x = ops.matmul(inputs, self.kernel) + self.bias
-        x = self._normalize(x, self.gamma[0], self.beta[0])
+        x = normalize(x, self.gamma[0], self.beta[0], self.epsilon)
         y = ops.matmul(h, self.recurrent_kernel)
-        y = self._normalize(y, self.gamma[1], self.beta[1])
+        y = normalize(y, self.gamma[1], self.beta[1], self.epsilon)
         i, f, g, o = ops.split(x + y, 4, axis=-1)
         kept = self.recurrent_activation(f) * c
         c = kept + self.recurrent_activation(i) * self.activation(g)
-        normalized = self._normalize(c, self.cell_gamma, self.cell_beta)
-        h = self.recurrent_activation(o) * self.activation(normalized)
+        shown = normalize(c, self.cell_gamma, self.cell_beta, self.epsilon)
+        h = self.recurrent_activation(o) * self.activation(shown)
         return h, [h, c]
-
-    def _normalize(self, values: Any, gamma: Any, beta: Any) -> Any:
-        # The op computes in float32 at least: in float16 the square of
-        # anything above 255 is infinite, and its norm silently 0.
-        return ops.layer_normalization(
-            values, gamma, beta, epsilon=self.epsilon
-        )
 
     def get_config(self) -> dict[str, Any]:
         config = super().get_config()

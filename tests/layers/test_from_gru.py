@@ -78,6 +78,11 @@ def test_a_gru_without_bias_leaves_biases_at_zero():
     assert not beta.any()
 
 
+def test_refuses_other_units():
+    with pytest.raises(ValueError, match="`units`"):
+        LayerNormGRU.from_gru(trained_gru(), units=8)
+
+
 @pytest.mark.parametrize(
     ("gru", "message"),
     [

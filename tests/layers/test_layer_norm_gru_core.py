@@ -8,6 +8,7 @@ import tensorflow as tf
 
 from keras_seqtools.layers import LayerNormGRU
 from keras_seqtools.layers import LayerNormGRUCell
+from keras_seqtools.layers import LayerNormLSTM
 from keras_seqtools.layers import _layer_norm_gru_core as core
 
 CHUNK = core.CHUNK
@@ -16,7 +17,7 @@ MODES = ["eager", "graph", "known shapes", "XLA"]
 MASKS = ["none", "leading", "trailing", "holes"]
 
 
-def close_to_their_start(layer, features, seed=0):
+def slightly_trained(layer, features, seed=0):
     """Weights as after some training: none at 0 or 1 any more."""
     layer.build((None, None, features))
     rng = checks.rng(seed)
@@ -70,8 +71,8 @@ def values_and_gradients(layer, x, mask, state, mode, training=True):
             loss = sum(keras.ops.sum(weighed(y)) for y in found)
         return found, tape.gradient(loss, sources)
 
-    if mode == "graph":
-        run = tf.function(run)
+    if mode in ("graph", "XLA, unknown shapes"):
+        run = tf.function(run, jit_compile=mode != "graph")
         unknown = tf.TensorSpec((None, None, x.shape[-1]), x.dtype)
         of_mask = None if mask is None else tf.TensorSpec((None, None), bool)
         of_state = (
@@ -94,7 +95,7 @@ def assert_same(layer, x, mask, state, mode):
         mask,
         state,
         # XLA draws other masks.
-        mode if mode == "XLA" else "known shapes",
+        "XLA" if "XLA" in mode else "known shapes",
     )
     assert len(found) == len(expected)
     for y, other in zip(found, expected, strict=True):
@@ -122,7 +123,7 @@ def test_equals_a_loop_over_the_cell_for_random_options(seed, mode):
         seed=int(seed),
         **options,
     )
-    close_to_their_start(layer, features, seed)
+    slightly_trained(layer, features, seed)
     x = tf.constant(rng.normal(size=(batch, time, features)), "float32")
     mask = masked(rng.choice(MASKS), batch, time, rng)
     mask = None if mask is None else tf.constant(mask)
@@ -132,12 +133,40 @@ def test_equals_a_loop_over_the_cell_for_random_options(seed, mode):
     assert_same(layer, x, mask, state, mode)
 
 
+@pytest.mark.parametrize("kind", ["none", "holes"])
+@pytest.mark.parametrize("time", [1, 5, CHUNK, 11])
+def test_xla_compiles_any_length_where_it_is_unknown(time, kind):
+    layer = slightly_trained(LayerNormGRU(3, return_sequences=True), 2)
+    x = tf.constant(checks.rng(1).normal(size=(2, time, 2)), "float32")
+    mask = masked(kind, 2, time, checks.rng(2))
+    mask = None if mask is None else tf.constant(mask)
+    assert_same(layer, x, mask, None, "XLA, unknown shapes")
+
+
+def test_one_mask_and_one_state_for_all_rows():
+    layer = slightly_trained(LayerNormGRU(3, return_sequences=True), 2)
+    x = tf.constant(checks.rng(1).normal(size=(4, 11, 2)), "float32")
+    mask = tf.constant(masked("holes", 1, 11, checks.rng(2)))
+    state = tf.constant(checks.rng(4).normal(size=(1, 3)), "float32")
+    found = values_and_gradients(layer, x, mask, state, "graph")
+    wide = values_and_gradients(
+        layer, x, tf.repeat(mask, 4, 0), tf.repeat(state, 4, 0), "graph"
+    )
+    (y,), (d_x, d_state, *d_weights) = found
+    (expected,), (d_x_wide, d_states, *d_weights_wide) = wide
+    np.testing.assert_array_equal(y, expected)
+    np.testing.assert_array_equal(d_x, d_x_wide)
+    np.testing.assert_allclose(d_state[0], tf.reduce_sum(d_states, 0), 1e-5)
+    for d, d_wide in zip(d_weights, d_weights_wide, strict=True):
+        np.testing.assert_array_equal(d, d_wide)
+
+
 @pytest.mark.parametrize("kind", MASKS)
 def test_gradients_in_float64_equal_those_of_the_loop_to_rounding(kind):
     layer = LayerNormGRU(
         5, recurrent_dropout=0.3, seed=1, return_sequences=True, dtype="float64"
     )
-    close_to_their_start(layer, 4)
+    slightly_trained(layer, 4)
     x = tf.constant(checks.rng(1).normal(size=(3, 19, 4)))
     mask = masked(kind, 3, 19, checks.rng(2))
     state = tf.constant(checks.rng(4).normal(size=(3, 5)))
@@ -149,13 +178,15 @@ def test_gradients_in_float64_equal_those_of_the_loop_to_rounding(kind):
         np.testing.assert_allclose(a, b, rtol=0, atol=1e-12 * np.abs(b).max())
 
 
-@pytest.mark.parametrize("mode", MODES)
+@pytest.mark.parametrize("mode", [*MODES, "unrolled"])
 def test_masked_steps_keep_the_state_bit_by_bit_and_hide_what_they_hold(mode):
-    layer = LayerNormGRU(16, return_sequences=True, return_state=True)
-    close_to_their_start(layer, 3)
+    layer = LayerNormGRU(
+        16, return_sequences=True, return_state=True, unroll=mode == "unrolled"
+    )
+    slightly_trained(layer, 3)
     layer.cell.gamma.assign(1e3 * layer.cell.gamma)
-    x = checks.rng(1).normal(size=(2, 300, 3)).astype("float32")
-    mask = np.arange(300) < np.array([[5], [50]])
+    x = checks.rng(1).normal(size=(2, 70, 3)).astype("float32")
+    mask = np.arange(70) < np.array([[5], [50]])
     known = values_and_gradients(
         layer, tf.constant(x), tf.constant(mask), None, mode
     )
@@ -168,7 +199,7 @@ def test_masked_steps_keep_the_state_bit_by_bit_and_hide_what_they_hold(mode):
     (outputs, state), _ = found
     for row, length in enumerate((5, 50)):
         np.testing.assert_array_equal(
-            outputs[row, length:], [outputs[row, length - 1]] * (300 - length)
+            outputs[row, length:], [outputs[row, length - 1]] * (70 - length)
         )
         np.testing.assert_array_equal(state[row], outputs[row, length - 1])
 
@@ -176,7 +207,7 @@ def test_masked_steps_keep_the_state_bit_by_bit_and_hide_what_they_hold(mode):
 @pytest.mark.parametrize("policy", ["mixed_float16", "mixed_bfloat16"])
 def test_half_precision_keeps_its_statistics_in_float32(policy):
     layer = LayerNormGRU(8, return_sequences=True, dtype=policy)
-    close_to_their_start(layer, 4)
+    slightly_trained(layer, 4)
     exact = LayerNormGRU(8, return_sequences=True)
     exact.build((None, None, 4))
     exact.set_weights(layer.get_weights())
@@ -191,8 +222,11 @@ def test_half_precision_keeps_its_statistics_in_float32(policy):
     assert all(np.isfinite(g).all() for g in gradients)
 
 
-def test_second_derivatives_equal_differences_of_the_first():
-    layer = close_to_their_start(LayerNormGRU(3, dtype="float64"), 2)
+@pytest.mark.parametrize("unroll", [False, True])
+@pytest.mark.parametrize("layer_class", [LayerNormGRU, LayerNormLSTM])
+def test_second_derivatives_equal_differences_of_the_first(layer_class, unroll):
+    layer = layer_class(3, unroll=unroll, dtype="float64")
+    slightly_trained(layer, 2)
     x = tf.constant(checks.rng(1).normal(size=(2, 11, 2)))
     kernel, step = layer.cell.recurrent_kernel, 1e-6
 
@@ -204,7 +238,8 @@ def test_second_derivatives_equal_differences_of_the_first():
             slope = keras.ops.sum(inner.gradient(loss, kernel.value) ** 2)
         return slope, outer.gradient(slope, kernel.value)
 
-    start, direction = kernel.numpy(), checks.rng(2).normal(size=(3, 9))
+    start = kernel.numpy()
+    direction = checks.rng(2).normal(size=start.shape)
     claimed = np.sum(slope_and_curvature()[1] * direction)
     slopes = []
     for sign in (-1, 1):
@@ -215,18 +250,22 @@ def test_second_derivatives_equal_differences_of_the_first():
 
 
 def test_a_persistent_tape_asks_twice():
-    layer = close_to_their_start(LayerNormGRU(3), 2)
+    layer = slightly_trained(LayerNormGRU(3), 2)
     x = tf.constant(checks.rng(1).normal(size=(2, 11, 2)), "float32")
     with tf.GradientTape(persistent=True) as tape:
         tape.watch(x)
         y = layer(x)
-    first, second = tape.gradient(y, x), tape.gradient(y, x)
-    np.testing.assert_array_equal(first, second)
-    assert np.abs(first).max() > 0
+    with tf.GradientTape() as once:
+        once.watch(x)
+        y_again = loop_over_cell(layer)(x)
+    expected = once.gradient(y_again, x)
+    for _ in range(2):
+        found = tape.gradient(y, x)
+        np.testing.assert_allclose(found, expected, rtol=0, atol=1e-6)
 
 
 def test_an_untrainable_layer_passes_gradients_on():
-    layer = close_to_their_start(LayerNormGRU(3), 2)
+    layer = slightly_trained(LayerNormGRU(3), 2)
     x = tf.constant(checks.rng(1).normal(size=(2, 11, 2)), "float32")
     _, (expected, *_) = values_and_gradients(layer, x, None, None, "graph")
     layer.trainable = False

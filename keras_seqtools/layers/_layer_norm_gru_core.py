@@ -181,73 +181,86 @@ class _Loops:
     def _chunk_gradient(
         self, first: Any, before: Any, d_after: list[Any], d_state: Any
     ) -> Any:
-        """Gradients of a chunk, from that of each state and of the last.
+        """Gradients of the inputs of a chunk, of its first state, of weights.
 
-        `before` are the states before each step. A product of the gradient of
-        a state with each of the locals named here is another gradient.
+        From the states before each step, and the gradients of the states
+        after each and of the last. A slope is what the gradient of a state is
+        multiplied by to get that of something its step was made from.
         """
         w, size = self.weights, len(d_after)
-        x, x_normal, x_scale = self._project(first, size)
+        x, *x_norm = self._project(first, size)
         kept = before
         if self.state_mask is not None:
             kept = before * tf.tile(self.state_mask, [size, 1])
-        y_normal, scale = self._normalize(tf.matmul(kept, w.recurrent_kernel))
-        y_gates, y_candidate = _split_gates(y_normal * w.gain)
+        y_norm = self._normalize(tf.matmul(kept, w.recurrent_kernel))
+        y_gates, y_candidate = _split_gates(y_norm[0] * w.gain)
         x_gates, x_candidate = _split_gates(x)
         z, r = tf.split(tf.sigmoid(x_gates + y_gates), 2, -1)
         y_candidate += w.candidate_offset
         c = tf.tanh(x_candidate + r * y_candidate)
 
-        to_c = (1 - z) * (1 - c * c)
-        to_z = (before - c) * z * (1 - z)
-        to_r = to_c * y_candidate * r * (1 - r)
-        to_y = tf.concat([to_z, to_r, to_c * r], -1)
-        to_normal = to_y * w.gain
-        # Through the norm: scale * (d - normal * mean(d * normal)).
-        to_sums = to_normal * scale
-        to_mean = _fold(to_normal * y_normal) / (3 * z.shape[-1])
-        from_mean = y_normal * scale
-        back = tf.transpose(w.recurrent_kernel)
-
-        d_states, d_sums = [], []
-        locals_by_step = zip(
-            *(tf.split(a, size) for a in (z, to_sums, to_mean, from_mean)),
-            d_after,
-            strict=True,
+        c_slope = (1 - z) * (1 - c * c)
+        z_slope = (before - c) * z * (1 - z)
+        r_slope = c_slope * y_candidate * r * (1 - r)
+        y_slope = tf.concat([z_slope, r_slope, c_slope * r], -1)
+        d_states, d_sums, d_state = self._through_steps(
+            z, y_slope, y_norm, d_after, d_state
         )
-        for z_t, sums_t, mean_t, from_mean_t, d_t in reversed(
-            list(locals_by_step)
-        ):
-            d_state += d_t
-            d_states.append(d_state)
-            mean = tf.reduce_sum(d_state * mean_t, -1, keepdims=True)
-            d_sums.append(_thrice(d_state) * sums_t - mean * from_mean_t)
-            through = tf.matmul(d_sums[-1], back)
-            if self.state_mask is not None:
-                through *= self.state_mask
-            d_state = d_state * z_t + through
 
-        d_chunk = tf.concat(d_states[::-1], 0)
-        d_recurrent = tf.concat(d_sums[::-1], 0)
-        d_y = _thrice(d_chunk) * to_y
+        d_y = _thrice(d_states) * y_slope
         d_gates, d_candidate = _split_gates(d_y)
-        d_x = tf.concat([d_gates, d_chunk * to_c], -1)
-        d_normal = d_x * w.input_gain
-        mean = tf.reduce_mean(d_normal * x_normal, -1, keepdims=True)
-        d_projected = x_scale * (d_normal - x_normal * mean)
+        d_x = tf.concat([d_gates, d_states * c_slope], -1)
+        d_projected = _norm_gradient(d_x * w.input_gain, *x_norm)
+        x = _rows(self.x, first, size)
         d_weights = Weights(
-            tf.matmul(
-                _rows(self.x, first, size), d_projected, transpose_a=True
-            ),
+            tf.matmul(x, d_projected, transpose_a=True),
             tf.reduce_sum(d_projected, 0),
-            tf.reduce_sum(d_x * x_normal, 0),
+            tf.reduce_sum(d_x * x_norm[0], 0),
             tf.reduce_sum(d_x, 0),
-            tf.matmul(kept, d_recurrent, transpose_a=True),
-            tf.reduce_sum(d_y * y_normal, 0),
+            tf.matmul(kept, d_sums, transpose_a=True),
+            tf.reduce_sum(d_y * y_norm[0], 0),
             tf.reduce_sum(d_candidate, 0),
         )
         d_input = tf.matmul(d_projected, w.kernel, transpose_b=True)
         return d_input, d_state, d_weights
+
+    def _through_steps(
+        self, z: Any, y_slope: Any, y_norm: Any, d_after: list[Any], d: Any
+    ) -> Any:
+        """Gradients of each state after a step, of its sums, of the first.
+
+        That of the sums is `_norm_gradient` of the state's times the slope:
+        all that does not wait for the gradient of the state is done before.
+        """
+        normal, scale = y_norm
+        slope = y_slope * self.weights.gain
+        mean_slope = tf.add_n(tf.split(slope * normal, 3, -1)) / slope.shape[-1]
+        back = tf.transpose(self.weights.recurrent_kernel)
+        by_step = zip(
+            *(
+                tf.split(a, len(d_after))
+                for a in (z, slope * scale, mean_slope, normal * scale)
+            ),
+            d_after,
+            strict=True,
+        )
+        d_states, d_sums = [], []
+        for z_t, slope_t, mean_slope_t, normal_t, d_t in [*by_step][::-1]:
+            d += d_t
+            d_states.append(d)
+            mean = tf.reduce_sum(d * mean_slope_t, -1, keepdims=True)
+            d_sums.append(_thrice(d) * slope_t - mean * normal_t)
+            through = tf.matmul(d_sums[-1], back)
+            if self.state_mask is not None:
+                through *= self.state_mask
+            d = d * z_t + through
+        return tf.concat(d_states[::-1], 0), tf.concat(d_sums[::-1], 0), d
+
+
+def _norm_gradient(d: Any, normal: Any, scale: Any) -> Any:
+    """Gradient of sums that have mean 0, from that of their norm."""
+    mean = tf.reduce_mean(d * normal, -1, keepdims=True)
+    return scale * (d - normal * mean)
 
 
 def _over_chunks(
@@ -260,21 +273,27 @@ def _over_chunks(
     whole = steps // CHUNK
     pieces = [(CHUNK, 0, whole), (1, whole * CHUNK, steps % CHUNK)]
     for size, start, number in reversed(pieces) if backwards else pieces:
-        if isinstance(number, int) and number == 0:
-            continue
-
-        def body(i: Any, *loop: Any, piece: Any = (size, start, number)) -> Any:
-            size, start, number = piece
-            turn = number - 1 - i if backwards else i
-            return i + 1, *chunk(start + turn * size, size, *loop)
-
-        loop = tf.while_loop(
-            lambda i, *_, number=number: i < number,
-            body,
-            (0, *loop),
-            parallel_iterations=1,
-        )[1:]
+        if not (isinstance(number, int) and number == 0):
+            last = start + (number - 1) * size
+            first, stride = (last, -size) if backwards else (start, size)
+            loop = _repeat(chunk, loop, size, first, stride, number)
     return loop
+
+
+def _repeat(
+    chunk: Callable[..., Any],
+    loop: Any,
+    size: int,
+    first: Any,
+    stride: int,
+    number: Any,
+) -> Any:
+    def body(i: Any, *loop: Any) -> Any:
+        return i + 1, *chunk(first + i * stride, size, *loop)
+
+    return tf.while_loop(
+        lambda i, *_: i < number, body, (0, *loop), parallel_iterations=1
+    )[1:]
 
 
 def _rows(a: Any, first: Any, size: int) -> Any:
@@ -290,8 +309,3 @@ def _split_gates(a: Any) -> Any:
 
 def _thrice(a: Any) -> Any:
     return tf.concat([a, a, a], -1)
-
-
-def _fold(a: Any) -> Any:
-    """Adds up the thirds of the last axis."""
-    return tf.add_n(tf.split(a, 3, -1))

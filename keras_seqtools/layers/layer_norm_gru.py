@@ -7,11 +7,12 @@ from keras import ops
 
 from keras_seqtools._validation import invalid
 from keras_seqtools.layers import _layer_norm_gru_core as core
+from keras_seqtools.layers._layer_norm_rnn import LayerNormRNN
 from keras_seqtools.layers.layer_norm_gru_cell import LayerNormGRUCell
 
 
 @keras.saving.register_keras_serializable(package="keras_seqtools")
-class LayerNormGRU(keras.layers.RNN):
+class LayerNormGRU(LayerNormRNN):
     """GRU with layer normalisation and variational dropout.
 
     Normalises what reaches the gates from the input and, separately, from the
@@ -186,21 +187,6 @@ class LayerNormGRU(keras.layers.RNN):
             activity_regularizer=activity_regularizer,
             **kwargs,
         )
-        self.input_spec = keras.InputSpec(ndim=3)
-
-    def call(
-        self,
-        sequences: Any,
-        initial_state: Any = None,
-        mask: Any = None,
-        training: bool = False,
-    ) -> Any:
-        # A call that failed half-way leaves its masks in the cell.
-        self.cell.reset_dropout_mask()
-        self.cell.reset_recurrent_dropout_mask()
-        return super().call(
-            sequences, initial_state=initial_state, mask=mask, training=training
-        )
 
     def inner_loop(
         self,
@@ -209,15 +195,11 @@ class LayerNormGRU(keras.layers.RNN):
         mask: Any,
         training: bool = False,
     ) -> Any:
-        batch, time, _ = ops.shape(sequences)
-        if mask is not None and len(mask.shape) == 2:
-            mask = ops.broadcast_to(ops.cast(mask, "bool"), (batch, time))
-            # Else a NaN would reach the gradients.
-            sequences = ops.where(mask[..., None], sequences, 0)
         if not self._core_applies(mask):
             return super().inner_loop(sequences, initial_state, mask, training)
+        sequences, mask = self._hide_masked(sequences, mask)
         cell, (state,) = self.cell, initial_state
-        state = ops.broadcast_to(state, (batch, cell.units))
+        state = ops.broadcast_to(state, (ops.shape(sequences)[0], cell.units))
         input_mask, state_mask = cell.dropout_masks(
             sequences[:, 0], state, training
         )
@@ -314,12 +296,3 @@ class LayerNormGRU(keras.layers.RNN):
         layer.cell.bias.assign(of_input)
         layer.cell.beta.assign(ops.stack([ops.zeros_like(of_state), of_state]))
         return layer
-
-    def get_config(self) -> dict[str, Any]:
-        config = super().get_config()
-        del config["cell"]
-        return {**self.cell.get_config(), **config}
-
-    @classmethod
-    def from_config(cls, config: dict[str, Any]) -> "LayerNormGRU":
-        return cls(**config)

@@ -5,15 +5,11 @@ from typing import Any
 import keras
 from keras import ops
 
-from keras_seqtools._validation import check_positive_int
-from keras_seqtools._validation import check_rate
-from keras_seqtools._validation import invalid
-from keras_seqtools.layers._always_on import always_on
-from keras_seqtools.layers._normalize import normalize
+from keras_seqtools.layers._layer_norm_rnn import LayerNormCell
 
 
 @keras.saving.register_keras_serializable(package="keras_seqtools")
-class LayerNormGRUCell(keras.layers.GRUCell):
+class LayerNormGRUCell(LayerNormCell, keras.layers.GRUCell):
     """One step of `LayerNormGRU`: a GRU whose summed inputs are normalised.
 
     With `N` the normalisation to mean 0 and variance 1 over all `3 * units`
@@ -127,106 +123,41 @@ class LayerNormGRUCell(keras.layers.GRUCell):
         **kwargs: Any,
     ) -> None:
         super().__init__(
-            check_positive_int("units", units),
+            units,
             activation=activation,
             recurrent_activation=recurrent_activation,
-            use_bias=False,  # that would be a pair of biases; `build` adds ours
             kernel_initializer=kernel_initializer,
             recurrent_initializer=recurrent_initializer,
             bias_initializer=bias_initializer,
+            gamma_initializer=gamma_initializer,
+            beta_initializer=beta_initializer,
             kernel_regularizer=kernel_regularizer,
             recurrent_regularizer=recurrent_regularizer,
             bias_regularizer=bias_regularizer,
             kernel_constraint=kernel_constraint,
             recurrent_constraint=recurrent_constraint,
             bias_constraint=bias_constraint,
+            dropout=dropout,
+            recurrent_dropout=recurrent_dropout,
+            mc_dropout=mc_dropout,
+            epsilon=epsilon,
             reset_after=True,
-            implementation=2,  # the other one draws a mask per gate
             seed=seed,
             **kwargs,
-        )
-        # Set here because the parent would clamp bad rates, and draw a mask
-        # per gate once it knew of `recurrent_dropout`.
-        self.dropout = check_rate("dropout", dropout)
-        self.recurrent_dropout = check_rate(
-            "recurrent_dropout", recurrent_dropout
-        )
-        self.mc_dropout = mc_dropout
-        # At 0 the zero state that every sequence starts from would give NaN.
-        if not epsilon > 0.0:
-            raise invalid("epsilon", "a positive number", epsilon)
-        self.epsilon = epsilon
-        self.gamma_initializer = keras.initializers.get(gamma_initializer)
-        self.beta_initializer = keras.initializers.get(beta_initializer)
-
-    def build(self, input_shape: Any) -> None:
-        super().build(input_shape)
-        self.bias = self.add_weight(
-            shape=(3 * self.units,),
-            name="bias",
-            initializer=self.bias_initializer,
-            regularizer=self.bias_regularizer,
-            constraint=self.bias_constraint,
-        )
-        self.gamma = self.add_weight(
-            shape=(2, 3 * self.units),
-            name="gamma",
-            initializer=self.gamma_initializer,
-        )
-        self.beta = self.add_weight(
-            shape=(2, 3 * self.units),
-            name="beta",
-            initializer=self.beta_initializer,
         )
 
     def call(self, inputs: Any, states: Any, training: bool = False) -> Any:
         nested = keras.tree.is_nested(states)
-        state = kept_state = states[0] if nested else states
-        input_mask, state_mask = self.dropout_masks(inputs, state, training)
-        if input_mask is not None:
-            inputs = inputs * input_mask
-        if state_mask is not None:
-            kept_state = state * state_mask
-
-        x = ops.matmul(inputs, self.kernel) + self.bias
-        x_z, x_r, x_h = self._normalize_and_split(x, 0)
-        y = ops.matmul(kept_state, self.recurrent_kernel)
-        y_z, y_r, y_h = self._normalize_and_split(y, 1)
+        state = states[0] if nested else states
+        x, y = self._sums(inputs, state, training)
+        x_z, x_r, x_h = ops.split(x, 3, axis=-1)
+        y_z, y_r, y_h = ops.split(y, 3, axis=-1)
         z = self.recurrent_activation(x_z + y_z)
         r = self.recurrent_activation(x_r + y_r)
         state = z * state + (1 - z) * self.activation(x_h + r * y_h)
         return state, [state] if nested else state
 
-    def dropout_masks(
-        self, inputs: Any, state: Any, training: bool
-    ) -> tuple[Any, Any]:
-        """Factors of the inputs and of the state; None where none is dropped.
-
-        Drawn for these shapes at the first step of a sequence, and kept.
-        """
-        if not (training or (self.mc_dropout and always_on())):
-            return None, None
-        return (
-            self.get_dropout_mask(inputs) if self.dropout else None,
-            self.get_recurrent_dropout_mask(state)
-            if self.recurrent_dropout
-            else None,
-        )
-
-    def _normalize_and_split(self, summed: Any, row: int) -> Any:
-        normalized = normalize(
-            summed, self.gamma[row], self.beta[row], self.epsilon
-        )
-        return ops.split(normalized, 3, axis=-1)
-
     def get_config(self) -> dict[str, Any]:
         config = super().get_config()
-        del config["use_bias"], config["reset_after"]
-        serialize = keras.initializers.serialize
-        return {
-            **config,
-            "gamma_initializer": serialize(self.gamma_initializer),
-            "beta_initializer": serialize(self.beta_initializer),
-            "mc_dropout": self.mc_dropout,
-            "epsilon": self.epsilon,
-        }
+        del config["reset_after"]
+        return config

@@ -4,11 +4,12 @@ from typing import Any
 
 import keras
 
+from keras_seqtools.layers._layer_norm_rnn import LayerNormRNN
 from keras_seqtools.layers.layer_norm_lstm_cell import LayerNormLSTMCell
 
 
 @keras.saving.register_keras_serializable(package="keras_seqtools")
-class LayerNormLSTM(keras.layers.RNN):
+class LayerNormLSTM(LayerNormRNN):
     """LSTM with layer normalisation and variational dropout.
 
     Normalises what reaches the gates from the input and, separately, from the
@@ -27,7 +28,8 @@ class LayerNormLSTM(keras.layers.RNN):
 
     A mask of the input works as in `keras.layers.LSTM`: a masked step keeps
     the states and repeats the last output, which is 0 before the first step
-    that counts, even with an `initial_state`.
+    that counts, even with an `initial_state`. What a masked step holds, NaN
+    included, reaches neither outputs nor gradients.
 
     Args:
         units: Positive integer, the size of the state and the output. Of a
@@ -184,27 +186,3 @@ class LayerNormLSTM(keras.layers.RNN):
             activity_regularizer=activity_regularizer,
             **kwargs,
         )
-        self.input_spec = keras.InputSpec(ndim=3)
-
-    def call(
-        self,
-        sequences: Any,
-        initial_state: Any = None,
-        mask: Any = None,
-        training: bool = False,
-    ) -> Any:
-        # A call that failed half-way leaves its masks in the cell.
-        self.cell.reset_dropout_mask()
-        self.cell.reset_recurrent_dropout_mask()
-        return super().call(
-            sequences, initial_state=initial_state, mask=mask, training=training
-        )
-
-    def get_config(self) -> dict[str, Any]:
-        config = super().get_config()
-        del config["cell"]
-        return {**self.cell.get_config(), **config}
-
-    @classmethod
-    def from_config(cls, config: dict[str, Any]) -> "LayerNormLSTM":
-        return cls(**config)

@@ -5,15 +5,11 @@ from typing import Any
 import keras
 from keras import ops
 
-from keras_seqtools._validation import check_positive_int
-from keras_seqtools._validation import check_rate
-from keras_seqtools._validation import invalid
-from keras_seqtools.layers._always_on import always_on
-from keras_seqtools.layers._normalize import normalize
+from keras_seqtools.layers._layer_norm_rnn import LayerNormCell
 
 
 @keras.saving.register_keras_serializable(package="keras_seqtools")
-class LayerNormLSTMCell(keras.layers.LSTMCell):
+class LayerNormLSTMCell(LayerNormCell, keras.layers.LSTMCell):
     """One step of `LayerNormLSTM`: an LSTM whose summed inputs are normalised.
 
     With `N` the normalisation to mean 0 and variance 1 over all values of one
@@ -141,13 +137,14 @@ class LayerNormLSTMCell(keras.layers.LSTMCell):
         **kwargs: Any,
     ) -> None:
         super().__init__(
-            check_positive_int("units", units),
+            units,
             activation=activation,
             recurrent_activation=recurrent_activation,
-            use_bias=False,  # part of that would start at 1; `build` adds ours
             kernel_initializer=kernel_initializer,
             recurrent_initializer=recurrent_initializer,
             bias_initializer=bias_initializer,
+            gamma_initializer=gamma_initializer,
+            beta_initializer=beta_initializer,
             unit_forget_bias=unit_forget_bias,
             kernel_regularizer=kernel_regularizer,
             recurrent_regularizer=recurrent_regularizer,
@@ -155,43 +152,16 @@ class LayerNormLSTMCell(keras.layers.LSTMCell):
             kernel_constraint=kernel_constraint,
             recurrent_constraint=recurrent_constraint,
             bias_constraint=bias_constraint,
-            implementation=2,  # the other one draws a mask per gate
+            dropout=dropout,
+            recurrent_dropout=recurrent_dropout,
+            mc_dropout=mc_dropout,
+            epsilon=epsilon,
             seed=seed,
             **kwargs,
         )
-        # Set here because the parent would clamp bad rates, and draw a mask
-        # per gate once it knew of `recurrent_dropout`.
-        self.dropout = check_rate("dropout", dropout)
-        self.recurrent_dropout = check_rate(
-            "recurrent_dropout", recurrent_dropout
-        )
-        self.mc_dropout = mc_dropout
-        # At 0 the zero state that every sequence starts from would give NaN.
-        if not epsilon > 0.0:
-            raise invalid("epsilon", "a positive number", epsilon)
-        self.epsilon = epsilon
-        self.gamma_initializer = keras.initializers.get(gamma_initializer)
-        self.beta_initializer = keras.initializers.get(beta_initializer)
 
     def build(self, input_shape: Any) -> None:
         super().build(input_shape)
-        self.bias = self.add_weight(
-            shape=(4 * self.units,),
-            name="bias",
-            initializer=self.bias_initializer,
-            regularizer=self.bias_regularizer,
-            constraint=self.bias_constraint,
-        )
-        self.gamma = self.add_weight(
-            shape=(2, 4 * self.units),
-            name="gamma",
-            initializer=self.gamma_initializer,
-        )
-        self.beta = self.add_weight(
-            shape=(2, 4 * self.units),
-            name="beta",
-            initializer=self._initialize_beta,
-        )
         self.cell_gamma = self.add_weight(
             shape=(self.units,),
             name="cell_gamma",
@@ -204,7 +174,7 @@ class LayerNormLSTMCell(keras.layers.LSTMCell):
         )
 
     def _initialize_beta(self, shape: Any, dtype: Any = None) -> Any:
-        beta = self.beta_initializer(shape, dtype=dtype)
+        beta = super()._initialize_beta(shape, dtype)
         if not self.unit_forget_bias:
             return beta
         forget = ops.ones((1, self.units), dtype)
@@ -212,31 +182,10 @@ class LayerNormLSTMCell(keras.layers.LSTMCell):
 
     def call(self, inputs: Any, states: Any, training: bool = False) -> Any:
         h, c = states
-        if training or (self.mc_dropout and always_on()):
-            if self.dropout:
-                inputs = inputs * self.get_dropout_mask(inputs)
-            if self.recurrent_dropout:
-                h = h * self.get_recurrent_dropout_mask(h)
-
-        x = ops.matmul(inputs, self.kernel) + self.bias
-        x = normalize(x, self.gamma[0], self.beta[0], self.epsilon)
-        y = ops.matmul(h, self.recurrent_kernel)
-        y = normalize(y, self.gamma[1], self.beta[1], self.epsilon)
+        x, y = self._sums(inputs, h, training)
         i, f, g, o = ops.split(x + y, 4, axis=-1)
         kept = self.recurrent_activation(f) * c
         c = kept + self.recurrent_activation(i) * self.activation(g)
-        shown = normalize(c, self.cell_gamma, self.cell_beta, self.epsilon)
+        shown = self._normalize(c, self.cell_gamma, self.cell_beta)
         h = self.recurrent_activation(o) * self.activation(shown)
         return h, [h, c]
-
-    def get_config(self) -> dict[str, Any]:
-        config = super().get_config()
-        del config["use_bias"]
-        serialize = keras.initializers.serialize
-        return {
-            **config,
-            "gamma_initializer": serialize(self.gamma_initializer),
-            "beta_initializer": serialize(self.beta_initializer),
-            "mc_dropout": self.mc_dropout,
-            "epsilon": self.epsilon,
-        }

@@ -35,7 +35,6 @@ import argparse
 import dataclasses
 import functools
 import itertools
-import resource
 import subprocess
 import sys
 import time
@@ -46,6 +45,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 from keras import layers
+from resident_memory import resident
 
 import keras_seqtools as kst
 
@@ -244,13 +244,13 @@ def show(labels: list[str], spent: Any) -> None:
 
 
 def extra_memory(rows: int, samples: int) -> float:
-    """MB by which a call raises the peak, for M1."""
+    """MiB by which a call raises the peak, for M1."""
     model, x = build("M1"), np.ones((rows, 64), "float32")
     peaks = []
     for part in (x[:256], x):  # The first call loads what TensorFlow needs.
         ours(model, part, samples)
-        peaks.append(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
-    return (peaks[1] - peaks[0]) / 1024  # kB, as Linux has it
+        peaks.append(resident("VmHWM"))
+    return peaks[1] - peaks[0]
 
 
 def measure(name: str, threads: int, efforts: list[Effort]) -> None:
@@ -276,7 +276,7 @@ def main(arguments: list[str] | None = None) -> None:
     efforts, quick = (QUICK, ["--quick"]) if options.quick else (FULL, [])
     if options.memory:
         extra = extra_memory(efforts[0].rows, options.memory)
-        print(f"Memory of {options.memory} passes of M1: {extra:.1f} MB")
+        print(f"Memory of {options.memory} passes of M1: {extra:.1f} MiB")
     elif options.model and options.threads:
         measure(options.model, options.threads, efforts)
     else:

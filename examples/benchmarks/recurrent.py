@@ -28,8 +28,6 @@ import argparse
 import functools
 import importlib
 import importlib.util
-import pathlib
-import re
 import subprocess
 import sys
 import time
@@ -40,6 +38,7 @@ from typing import NamedTuple
 import keras
 import numpy as np
 import tensorflow as tf
+from resident_memory import resident
 
 import keras_seqtools as kst
 
@@ -221,16 +220,6 @@ def show(
             ours = ratios[:, names.index("ours")]
             low, high = np.quantile(ours, (0.25, 0.75))
             print(f"{row}  {low:.2f} to {high:.2f}", flush=True)
-
-
-def resident(which: str) -> float:
-    """MiB resident in this process: `VmRSS` now, `VmHWM` at most so far.
-
-    The peak of `getrusage` starts at that of the process that started this.
-    """
-    status = pathlib.Path("/proc/self/status").read_text()
-    (found,) = re.findall(rf"{which}:\s+(\d+) kB", status)
-    return int(found) / 1024
 
 
 def extra_memory(name: str, shape: Shape) -> float:

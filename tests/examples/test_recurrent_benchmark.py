@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 from benchmarks import recurrent as bench
+from resident_memory import resident
 
 import keras_seqtools as kst
 
@@ -84,9 +85,30 @@ def test_prints_a_table_of_xla(capsys):
     assert len(table.splitlines()) == 3
 
 
-def test_memory_is_measured_in_this_process_for_one_network(capsys):
-    bench.main(["--quick", "--threads", "0", "--memory", "GRU"])
-    assert float(capsys.readouterr().out) >= 0
+def test_resident_memory_is_that_of_a_block_written_to():
+    before = resident("VmRSS")
+    block = np.ones(2**25)  # 256 MiB
+    now = resident("VmRSS")
+    del block
+    np.testing.assert_allclose(now - before, 256, atol=16)
+    assert resident("VmRSS") < now - 200
+    # Linux counts by thread and adds up late.
+    assert resident("VmHWM") > now - 8
+
+
+def test_memory_of_a_step_is_what_it_raises_the_peak_by(monkeypatch):
+    class Network:
+        tensor = staticmethod(np.asarray)
+
+        def train(self, x):
+            # More than anything before it in this process.
+            free = resident("VmHWM") - resident("VmRSS")
+            np.ones(int(free + 64) * 2**17 if len(x) > 1 else 1)
+
+    monkeypatch.setattr(bench, "build", lambda name, shape: Network())
+    free = resident("VmHWM") - resident("VmRSS")
+    extra = bench.extra_memory("GRU", SHAPE)
+    np.testing.assert_allclose(extra, free + 64, atol=16)
 
 
 def test_memory_is_measured_in_new_processes_for_all(monkeypatch, capsys):

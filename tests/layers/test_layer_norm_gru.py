@@ -1,7 +1,6 @@
 """LayerNormGRU against a float64 NumPy loop, and the masks of its dropout."""
 
 import contextlib
-import inspect
 
 import checks
 import keras
@@ -76,49 +75,6 @@ def test_contract(config, tmp_path):
         tmp_path,
         random="seed" in config,
     )
-
-
-def test_config_is_flat_and_keeps_every_argument():
-    arguments = {
-        "units": 3,
-        "activation": "relu",
-        "recurrent_activation": "hard_sigmoid",
-        "kernel_initializer": "he_normal",
-        "recurrent_initializer": "glorot_normal",
-        "bias_initializer": "ones",
-        "gamma_initializer": "zeros",
-        "beta_initializer": "ones",
-        "kernel_regularizer": "l1",
-        "recurrent_regularizer": "l1",
-        "bias_regularizer": "l1",
-        "activity_regularizer": "l1",
-        "kernel_constraint": "non_neg",
-        "recurrent_constraint": "non_neg",
-        "bias_constraint": "non_neg",
-        "dropout": 0.1,
-        "recurrent_dropout": 0.2,
-        "mc_dropout": True,
-        "epsilon": 1e-3,
-        "seed": 7,
-        "return_sequences": True,
-        "return_state": True,
-        "go_backwards": True,
-        "stateful": True,
-        "unroll": True,
-    }
-    kwargs = {
-        "zero_output_for_mask": True,
-        "name": "memory",
-        "dtype": "float16",
-    }
-    parameters = inspect.signature(LayerNormGRU).parameters
-    assert list(arguments) == list(parameters)[:-1]  # the last is **kwargs
-    layer = LayerNormGRU(**arguments, **kwargs)
-    config = checks.check_config(layer).get_config()
-    default = LayerNormGRU(4).get_config()
-    assert "cell" not in config
-    for name in (*arguments, *kwargs):
-        assert config[name] != default.get(name)
 
 
 def test_layer_made_untrainable_is_frozen_in_a_model():

@@ -1,7 +1,5 @@
 """LayerNormLSTM against a float64 NumPy loop, alone and inside other things."""
 
-import inspect
-
 import checks
 import keras
 import numpy as np
@@ -79,31 +77,6 @@ def test_contract(config, tmp_path):
     )
 
 
-def test_config_is_flat_and_keeps_every_argument():
-    by_last_word = {
-        "units": 3,
-        "activation": "relu",
-        "initializer": "he_normal",
-        "regularizer": "l1",
-        "constraint": "non_neg",
-        "dropout": 0.1,
-        "epsilon": 1e-3,
-        "seed": 7,
-    }
-    *named, _ = inspect.signature(LayerNormLSTM).parameters.values()
-    arguments = {"zero_output_for_mask": True, "name": "m", "dtype": "float16"}
-    for argument in named:
-        last_word = argument.name.split("_")[-1]
-        is_switch = isinstance(argument.default, bool)
-        value = not argument.default if is_switch else by_last_word[last_word]
-        arguments[argument.name] = value
-    config = checks.check_config(LayerNormLSTM(**arguments)).get_config()
-    default = LayerNormLSTM(4).get_config()
-    assert "cell" not in config
-    for name in arguments:
-        assert config[name] != default.get(name)
-
-
 @pytest.mark.parametrize("mask", [None, *MASKS])
 @pytest.mark.parametrize("given_state", [False, True])
 @pytest.mark.parametrize("go_backwards", [False, True])
@@ -156,6 +129,22 @@ def test_masked_steps_repeat_the_last_output_as_in_keras(layer_class, zero):
     previous = np.zeros_like(y) if zero else shifted
     np.testing.assert_array_equal(y[~mask], previous[~mask])
     assert (y[mask] != previous[mask]).all()
+
+
+@pytest.mark.parametrize("unroll", [False, True])
+def test_what_masked_steps_hold_reaches_no_gradient(unroll):
+    layer = random_layer(**EVERYTHING, unroll=unroll)
+    mask, x = np.array(MASKS["holes"], bool), normal(3, 6, 4)
+    found = []
+    for held in (0.0, np.nan):
+        x[~mask] = held
+        with tf.GradientTape() as tape:
+            outputs = layer(x, mask=mask)
+            loss = sum(keras.ops.sum(output**2) for output in outputs)
+        weights = [w.value for w in layer.weights]
+        found.append([*outputs, *tape.gradient(loss, weights)])
+    for expected, other in zip(*found, strict=True):
+        np.testing.assert_array_equal(expected, other)
 
 
 def test_gradients_of_all_weights_equal_differences_of_the_numpy_loop():

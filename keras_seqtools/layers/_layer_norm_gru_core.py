@@ -8,7 +8,9 @@ The equations are those of `LayerNormGRUCell`. Three things make them fast:
   product with the kernel, and steps share the cost of a loop.
 - The gradient keeps nothing but the states. It computes the gates of a chunk
   again, all at once, so that little is left to do step by step, and adds up the
-  gradients of the weights by one product a chunk.
+  gradients of the weights by one product a chunk. In training with many units
+  the products of the states with their kernel are kept, too: to compute those
+  again would take longer than all that it saves.
 
 Steps come first: `(time, batch, features)`. Inside a chunk, rows of all its
 steps are one axis, `(steps * batch, features)`.
@@ -25,6 +27,8 @@ CHUNK = 8
 # With this before the sigmoid, z is 1 and a masked step keeps the state, bit
 # by bit, at no cost in the loop.
 HOLD = 1e6
+# From so many units on training keeps the products of the states.
+LARGE = 129
 
 
 class Weights(NamedTuple):
@@ -63,6 +67,7 @@ def run(
     epsilon: float,
     mask: Any = None,
     state_mask: Any = None,
+    training: bool = False,
 ) -> Any:
     """The states after each step, `(time, batch, units)`.
 
@@ -74,13 +79,22 @@ def run(
         mask: False where the state is kept, `(time, batch, 1)`, or None.
         state_mask: What the state is multiplied by before the recurrent
             kernel, `(batch, units)`, or None. Has no gradient.
+        training: Whether a gradient will be asked for.
     """
+    keep_sums = training and state.shape[-1] >= LARGE
 
     @tf.custom_gradient
     def differentiable(x: Any, state: Any, *weights: Any) -> Any:
         loops = _Loops(x, Weights(*weights), epsilon, mask, state_mask)
-        states = loops.forward(state)
-        return states[1:], lambda d: loops.backward(states, d)
+        states, *sums = loops.forward(state, keep_sums)
+
+        def gradients(d: Any) -> Any:
+            # Some operations return gradients of unknown shape.
+            d = tf.ensure_shape(d, after.shape)
+            return loops.backward(d, states, *sums)
+
+        after = states[1:]
+        return after, gradients
 
     if x.shape[0] is not None:
         return differentiable(x, state, *weights)
@@ -99,25 +113,37 @@ class _Loops:
     mask: Any
     state_mask: Any
 
-    def forward(self, state: Any) -> Any:
-        """The state before the first step and after each."""
-        steps = self._steps()
-        found = tf.TensorArray(
+    def forward(self, state: Any, keep_sums: bool) -> Any:
+        """The state before the first step and after each.
+
+        And, to be kept, the products of the states with their kernel.
+        """
+        steps, width = self._steps(), self.weights.recurrent_kernel.shape[1]
+        states = tf.TensorArray(
             state.dtype, steps + 1, element_shape=state.shape
         ).write(0, state)
+        sums = [
+            tf.TensorArray(
+                state.dtype, steps, element_shape=[state.shape[0], width]
+            )
+        ] * keep_sums
 
-        def chunk(first: Any, size: int, found: Any, state: Any) -> Any:
+        def chunk(
+            first: Any, size: int, state: Any, states: Any, *sums: Any
+        ) -> Any:
             x = _split_gates(self._project(first, size)[0])
             of_steps = zip(*(tf.split(part, size) for part in x), strict=True)
             for step, (x_gates, x_candidate) in enumerate(of_steps):
-                state = self._step(x_gates, x_candidate, state)
-                found = found.write(first + step + 1, state)
-            return found, state
+                y = self._state_sums(self._masked(state, 1))
+                state = self._step(x_gates, x_candidate, y, state)
+                states = states.write(first + step + 1, state)
+                sums = tuple(array.write(first + step, y) for array in sums)
+            return state, states, *sums
 
-        found, state = _over_chunks(steps, chunk, (found, state))
-        return found.stack()
+        _, *found = _over_chunks(steps, chunk, (state, states, *sums))
+        return [array.stack() for array in found]
 
-    def backward(self, states: Any, d_states: Any) -> Any:
+    def backward(self, d_states: Any, states: Any, *state_sums: Any) -> Any:
         """Gradients of the inputs, of the first state, of all weights."""
         steps = self._steps()
         found = tf.TensorArray(
@@ -128,10 +154,10 @@ class _Loops:
         def chunk(
             first: Any, size: int, found: Any, d_state: Any, *sums: Any
         ) -> Any:
-            kept = _rows(states, first, size)
+            known = [_rows(a, first, size) for a in (states, *state_sums)]
             d_after = tf.split(_rows(d_states, first, size), size)
             d_x, d_state, d_weights = self._chunk_gradient(
-                first, kept, d_after, d_state
+                first, d_after, d_state, *known
             )
             for step, d_step in enumerate(tf.split(d_x, size)):
                 found = found.write(first + step, d_step)
@@ -152,7 +178,7 @@ class _Loops:
     def _project(self, first: Any, size: int) -> Any:
         """What a chunk of the input brings to the gates.
 
-        And its normalised sums, and what they were multiplied by.
+        And its norm: the normalised sums, and what they were multiplied by.
         """
         w = self.weights
         sums = tf.matmul(_rows(self.x, first, size), w.kernel) + w.bias
@@ -162,37 +188,52 @@ class _Loops:
             units = w.recurrent_kernel.shape[0]
             hold = tf.constant([HOLD] * units + [0.0] * 2 * units, x.dtype)
             x = tf.where(_rows(self.mask, first, size), x, hold)
-        return x, normal, scale
+        return x, (normal, scale)
+
+    def _masked(self, states: Any, size: int) -> Any:
+        """What dropout leaves of the states of some steps."""
+        if self.state_mask is None:
+            return states
+        return states * tf.tile(self.state_mask, [size, 1])
+
+    def _state_sums(self, states: Any) -> Any:
+        return tf.matmul(states, self.weights.recurrent_kernel)
 
     def _normalize(self, sums: Any) -> Any:
         square = tf.reduce_mean(tf.square(sums), -1, keepdims=True)
         scale = tf.math.rsqrt(square + self.epsilon)
         return sums * scale, scale
 
-    def _step(self, x_gates: Any, x_candidate: Any, state: Any) -> Any:
+    def _step(
+        self, x_gates: Any, x_candidate: Any, sums: Any, state: Any
+    ) -> Any:
         w = self.weights
-        kept = state if self.state_mask is None else state * self.state_mask
-        y = self._normalize(tf.matmul(kept, w.recurrent_kernel))[0] * w.gain
-        y_gates, y_candidate = _split_gates(y)
+        y_gates, y_candidate = _split_gates(self._normalize(sums)[0] * w.gain)
         z, r = tf.split(tf.sigmoid(x_gates + y_gates), 2, -1)
         c = tf.tanh(x_candidate + r * (y_candidate + w.candidate_offset))
         return z * state + (1 - z) * c
 
     def _chunk_gradient(
-        self, first: Any, before: Any, d_after: list[Any], d_state: Any
+        self,
+        first: Any,
+        d_after: list[Any],
+        d_state: Any,
+        before: Any,
+        state_sums: Any = None,
     ) -> Any:
         """Gradients of the inputs of a chunk, of its first state, of weights.
 
-        From the states before each step, and the gradients of the states
-        after each and of the last. A slope is what the gradient of a state is
-        multiplied by to get that of something its step was made from.
+        From the gradients of the states after each step and of the last, the
+        states before each, and their sums if they were kept. A slope is what
+        the gradient of a state is multiplied by to get that of something its
+        step was made from.
         """
         w, size = self.weights, len(d_after)
-        x, *x_norm = self._project(first, size)
-        kept = before
-        if self.state_mask is not None:
-            kept = before * tf.tile(self.state_mask, [size, 1])
-        y_norm = self._normalize(tf.matmul(kept, w.recurrent_kernel))
+        x, x_norm = self._project(first, size)
+        masked = self._masked(before, size)
+        if state_sums is None:
+            state_sums = self._state_sums(masked)
+        y_norm = self._normalize(state_sums)
         y_gates, y_candidate = _split_gates(y_norm[0] * w.gain)
         x_gates, x_candidate = _split_gates(x)
         z, r = tf.split(tf.sigmoid(x_gates + y_gates), 2, -1)
@@ -217,7 +258,7 @@ class _Loops:
             tf.reduce_sum(d_projected, 0),
             tf.reduce_sum(d_x * x_norm[0], 0),
             tf.reduce_sum(d_x, 0),
-            tf.matmul(kept, d_sums, transpose_a=True),
+            tf.matmul(masked, d_sums, transpose_a=True),
             tf.reduce_sum(d_y * y_norm[0], 0),
             tf.reduce_sum(d_candidate, 0),
         )
@@ -250,10 +291,7 @@ class _Loops:
             d_states.append(d)
             mean = tf.reduce_sum(d * mean_slope_t, -1, keepdims=True)
             d_sums.append(_thrice(d) * slope_t - mean * normal_t)
-            through = tf.matmul(d_sums[-1], back)
-            if self.state_mask is not None:
-                through *= self.state_mask
-            d = d * z_t + through
+            d = d * z_t + self._masked(tf.matmul(d_sums[-1], back), 1)
         return tf.concat(d_states[::-1], 0), tf.concat(d_sums[::-1], 0), d
 
 

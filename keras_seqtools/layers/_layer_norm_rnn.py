@@ -1,5 +1,6 @@
 """What the layer-normalised recurrent layers share, and what their cells do."""
 
+from numbers import Real
 from typing import Any
 from typing import Self
 
@@ -9,6 +10,7 @@ from keras import ops
 from keras_seqtools._validation import check_positive_int
 from keras_seqtools._validation import check_rate
 from keras_seqtools._validation import invalid
+from keras_seqtools._validation import same_shape
 from keras_seqtools.layers._always_on import always_on
 
 
@@ -32,7 +34,9 @@ class LayerNormCell(keras.layers.Layer):
     ) -> None:
         super().__init__(
             check_positive_int("units", units),
-            use_bias=False,  # Keras' have other shapes; `build` adds ours
+            # Keras' bias is a pair in a GRU, and starts at 1 in part in an
+            # LSTM, where the norm would undo it. `build` adds ours.
+            use_bias=False,
             implementation=2,  # the other one draws a mask per gate
             **kwargs,
         )
@@ -44,7 +48,9 @@ class LayerNormCell(keras.layers.Layer):
         )
         self.mc_dropout = mc_dropout
         # At 0 the zero state that every sequence starts from would give NaN.
-        if not epsilon > 0.0:
+        if isinstance(epsilon, bool) or not (
+            isinstance(epsilon, Real) and float(epsilon) > 0.0
+        ):
             raise invalid("epsilon", "a positive number", epsilon)
         self.epsilon = epsilon
         self.gamma_initializer = keras.initializers.get(gamma_initializer)
@@ -68,6 +74,7 @@ class LayerNormCell(keras.layers.Layer):
         )
 
     def _initialize_beta(self, shape: Any, dtype: Any = None) -> Any:
+        """Where gates start half open; an LSTM opens that of forgetting."""
         return self.beta_initializer(shape, dtype=dtype)
 
     def dropout_masks(
@@ -162,8 +169,14 @@ class LayerNormRNN(keras.layers.RNN):
 
     def _hide_masked(self, sequences: Any, mask: Any) -> tuple[Any, Any]:
         """Zeros for masked steps: a NaN in one would reach the gradients."""
-        if mask is None or len(mask.shape) != 2:
+        if mask is None:
             return sequences, mask
+        if len(mask.shape) == 3 and mask.shape[-1] == 1:
+            mask = mask[..., 0]
+        items = sequences.shape[:2]
+        if not same_shape(mask.shape[1:], items[1:]):
+            raise invalid("mask", f"the shape {items}", mask.shape)
+        # The batch alone may be broadcast, as Keras does.
         mask = ops.cast(mask, "bool")
         mask = ops.broadcast_to(mask, ops.shape(sequences)[:2])
         return ops.where(mask[..., None], sequences, 0), mask

@@ -80,8 +80,8 @@ class LayerNormGRUCell(LayerNormCell, keras.layers.GRUCell):
         `(batch, features)`, beside the state.
 
     Output shape:
-        The new state, `(batch, units)`, twice: as the output, and in the form
-        of `states`.
+        The new state, `(batch, units)`, twice: as the output, and in a list
+        if `states` is one.
 
     Example:
 

@@ -93,8 +93,7 @@ class LayerNormLSTMCell(LayerNormCell, keras.layers.LSTMCell):
         `(batch, features)`, beside the states.
 
     Output shape:
-        A pair: the output `(batch, units)`, and the new states, in the form of
-        `states`.
+        A pair: the output `(batch, units)`, and a list of the new states.
 
     Example:
 

@@ -76,9 +76,10 @@ def test_a_gru_without_bias_leaves_biases_at_zero():
     assert not beta.any()
 
 
-def test_refuses_other_units():
-    with pytest.raises(ValueError, match="`units`"):
-        LayerNormGRU.from_gru(trained_gru(), units=8)
+@pytest.mark.parametrize("argument", [{"units": 8}, {"stateful": True}])
+def test_refuses_arguments_that_do_not_fit_the_gru(argument):
+    with pytest.raises(ValueError, match=f"`{next(iter(argument))}`"):
+        LayerNormGRU.from_gru(trained_gru(), **argument)
 
 
 @pytest.mark.parametrize(

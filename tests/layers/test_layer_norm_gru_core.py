@@ -108,8 +108,12 @@ def assert_same(layer, x, mask, state, mode):
 
 @pytest.mark.parametrize("mode", MODES)
 @pytest.mark.parametrize("seed", range(12))
-def test_equals_a_loop_over_the_cell_for_random_options(seed, mode):
+def test_equals_a_loop_over_the_cell_for_random_options(
+    seed, mode, monkeypatch
+):
     rng = np.random.default_rng([seed, MODES.index(mode)])
+    # Every other time as with many units.
+    monkeypatch.setattr(core, "LARGE", 1 if seed % 2 else 1000)
     batch, features, units = rng.integers(1, [6, 10, 18])
     time = rng.choice(LENGTHS)
     names = ["return_sequences", "return_state", "go_backwards"]
@@ -135,7 +139,11 @@ def test_equals_a_loop_over_the_cell_for_random_options(seed, mode):
 
 @pytest.mark.parametrize("kind", ["none", "holes"])
 @pytest.mark.parametrize("time", [1, 5, CHUNK, 11])
-def test_xla_compiles_any_length_where_it_is_unknown(time, kind):
+@pytest.mark.parametrize("large", [1, 1000])
+def test_xla_compiles_any_length_where_it_is_unknown(
+    time, kind, large, monkeypatch
+):
+    monkeypatch.setattr(core, "LARGE", large)
     layer = slightly_trained(LayerNormGRU(3, return_sequences=True), 2)
     x = tf.constant(checks.rng(1).normal(size=(2, time, 2)), "float32")
     mask = masked(kind, 2, time, checks.rng(2))
@@ -159,6 +167,24 @@ def test_one_mask_and_one_state_for_all_rows():
     np.testing.assert_allclose(d_state[0], tf.reduce_sum(d_states, 0), 1e-5)
     for d, d_wide in zip(d_weights, d_weights_wide, strict=True):
         np.testing.assert_array_equal(d, d_wide)
+
+
+def test_gradient_may_come_without_a_shape():
+    layer = slightly_trained(LayerNormGRU(3, return_sequences=True), 2)
+    x = tf.constant(checks.rng(1).normal(size=(2, 11, 2)), "float32")
+
+    @tf.function
+    def gradient(by_python):
+        with tf.GradientTape() as tape:
+            tape.watch(x)
+            y = layer(x)
+            if by_python:  # TensorFlow loses the shapes there
+                y = tf.py_function(tf.square, [y], "float32")
+            else:
+                y = tf.square(y)
+        return tape.gradient(y, x)
+
+    np.testing.assert_allclose(gradient(True), gradient(False), rtol=1e-6)
 
 
 @pytest.mark.parametrize("kind", MASKS)

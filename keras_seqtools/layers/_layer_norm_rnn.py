@@ -21,6 +21,10 @@ class LayerNormCell(keras.layers.Layer):
     them; of gains and offsets one row is for the input and one for the state.
     """
 
+    gamma_initializer: Any
+    beta_initializer: Any
+    epsilon: float
+
     def __init__(
         self,
         units: int,

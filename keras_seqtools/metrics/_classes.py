@@ -77,17 +77,28 @@ def checked_probabilities(values: np.ndarray, from_logits: bool) -> np.ndarray:
     return p
 
 
-def checked_one_hot(labels: np.ndarray, classes: int) -> np.ndarray:
-    """The labels as `(items, classes)` zeros and ones."""
-    hits = labels
-    if hits.ndim == 1:
-        hits = hits[:, None] == np.arange(classes)
-    if not np.isin(hits, (0, 1)).all() or (
-        classes > 1 and (hits.sum(axis=-1) != 1).any()
-    ):
+def checked_labels(labels: np.ndarray, classes: int) -> np.ndarray:
+    """The labels as integers `(items,)`; 0 or 1 if there is one class."""
+    size = max(classes, 2)
+    if labels.ndim > 1 and classes > 1:
+        found = labels.argmax(axis=-1)
+        valid = ((labels == 0) | (labels == 1)).all()
+        valid = valid and (labels.sum(axis=-1) == 1).all()
+    else:
+        found = labels.reshape(-1)
+        # Written so that a NaN, which compares false, is refused.
+        valid = found.min(initial=0) >= 0 and found.max(initial=0) < size
+        if valid and found.dtype.kind == "f":
+            valid = (found == np.floor(found)).all()
+    if not valid:
         raise ValueError(
             "Labels that count must be classes. Expected integers from 0 to "
-            f"{max(classes, 2) - 1}, or one-hot rows. "
-            f"Received: y_true={labels!r}"
+            f"{size - 1}, or one-hot rows. Received: y_true={labels!r}"
         )
-    return hits
+    return found.astype("int64", copy=False)
+
+
+def checked_one_hot(labels: np.ndarray, classes: int) -> np.ndarray:
+    """The labels as booleans `(items, classes)`; one class is class 1."""
+    order = np.arange(classes) if classes > 1 else np.ones(1, int)
+    return checked_labels(labels, classes)[:, None] == order

@@ -1,53 +1,46 @@
-"""Expected calibration error: of arrays, and streaming over batches."""
+"""Calibration errors of arrays: stated probabilities against frequencies."""
 
-import math
 from typing import Any
 
-import keras
-import numpy as np
-from keras import ops
-
-from keras_seqtools._keras_internals import get_mask
-from keras_seqtools._validation import check_positive_int
 from keras_seqtools._validation import invalid
-from keras_seqtools.metrics._classes import SLACK
-from keras_seqtools.metrics._classes import align_labels
-from keras_seqtools.metrics._classes import check_mode
-from keras_seqtools.metrics._classes import checked_one_hot
-from keras_seqtools.metrics._classes import checked_probabilities
-from keras_seqtools.metrics._classes import mode_for
-from keras_seqtools.metrics._weights import mask_and_weight
-from keras_seqtools.metrics._weights import streaming_weight
+from keras_seqtools.metrics._bins import binned_error
+from keras_seqtools.metrics._bins import binned_sums
+from keras_seqtools.metrics._outcomes import outcomes
 
-# Items reduced at a time: few enough for the cache, enough to amortise Python.
-_CHUNK = 16384
+_NORMS = ("l1", "l2", "max", "average")
 
 
-def expected_calibration_error(
+def calibration_error(
     y_true: Any,
     y_prob: Any,
     *,
     num_bins: int = 15,
+    norm: str = "l1",
+    binning: str = "uniform",
     mode: str = "auto",
+    threshold: float = 0.0,
+    debias: bool = False,
     from_logits: bool = False,
     mask: Any = None,
     sample_weight: Any = None,
 ) -> float:
     """How far stated probabilities are from the frequencies that followed.
 
-    The items are binned by their probability; the result is the mean over
-    the items of `|mean probability - frequency|` of their bin: 0 for a model
-    whose 75 % come true 75 % of the time. It depends on `num_bins`, is biased
+    The items are binned by their probability. The gap of a bin is `|mean
+    probability - frequency|` of its items, and `norm` says how the gaps of
+    the bins become one number. Every form but the debiased one is biased
     upwards where bins hold few items, and is 0 for a useless model that
-    always states the base rate: read it beside a likelihood or Brier score.
+    always states the base rate: read it beside `log_loss` or `brier_score`.
 
     Two output units are not one: `"binary"` compares `P(y = 1)` with the
     frequency of 1, `"top_label"` compares the largest probability with the
     accuracy, and the numbers differ on the same model.
 
-    Bins have equal width and contain their left edge, `[0, 1/num_bins)` and
-    so on; the last also contains 1. Probabilities are binned in their own
-    precision, float32 at least.
+    Bins contain their left edge; the last also contains its right one. Bins
+    of equal width are `[0, 1/num_bins)` and so on. Bins of equal mass are cut
+    between items in order, and items of the same probability stay in one bin,
+    so that the order of the rows never matters; ties may leave fewer bins.
+    Probabilities are binned in their own precision, float32 at least.
 
     Args:
         y_true: Array of labels: integers, of the shape of the items or with
@@ -56,10 +49,25 @@ def expected_calibration_error(
             `(batch, classes)` or `(batch, time, classes)`. The items are what
             is left without the last axis. `(batch,)` is read as `(batch, 1)`.
         num_bins: Positive integer, the number of bins. Defaults to `15`.
+        norm: `"l1"`, the mean gap of the items; `"l2"`, the root of their
+            mean squared gap; `"max"`, the largest gap; `"average"`, the mean
+            gap of the bins that hold items, whatever they hold. Defaults to
+            `"l1"`.
+        binning: `"uniform"`, bins of equal width, or `"quantile"`, bins of
+            equal mass. Defaults to `"uniform"`.
         mode: `"binary"` for a last axis of 1, `"top_label"`, `"classwise"`
-            for the mean over the classes of the binary error of each, or
+            for the binary error of each class, of which it takes the mean
+            (the root mean square for `"l2"`, the largest for `"max"`), or
             `"auto"`: `"binary"` for a last axis of 1, `"top_label"`
             otherwise. Defaults to `"auto"`.
+        threshold: Float in [0, 1). Where it is not 0, probabilities that are
+            not above it do not count; only for `"classwise"`, where most are
+            near 0. A class of which nothing counts is left out. Defaults to
+            `0.0`.
+        debias: Boolean, whether to subtract from each squared gap what the
+            chance of the frequency adds to it; only for `"l2"`. The squared
+            error of a class is 0 at least. Weights then count rows: 2 is a
+            row twice. Defaults to `False`.
         from_logits: Boolean, whether `y_prob` holds logits: of a sigmoid for
             `"binary"`, of a softmax otherwise. Defaults to `False`.
         mask: Boolean array, of the shape of the items or its first axes:
@@ -78,6 +86,71 @@ def expected_calibration_error(
 
     Example:
 
+    >>> y_true, y_prob = [1, 0, 1, 1], [0.25, 0.25, 0.75, 0.75]
+    >>> kst.metrics.calibration_error(y_true, y_prob)
+    0.25
+    >>> kst.metrics.calibration_error([1, 0], [0.5, 1.0], norm="max")
+    1.0
+
+    Reference:
+
+    - [Naeini et al., 2015](https://doi.org/10.1609/aaai.v29i1.9602)
+    - [Kumar et al., 2019](https://arxiv.org/abs/1909.10155), debiased
+    - [Nixon et al., 2019](https://arxiv.org/abs/1904.01685), equal mass and
+      threshold
+    """
+    if norm not in _NORMS:
+        raise invalid("norm", f"one of {_NORMS}", norm)
+    if debias and norm != "l2":
+        raise invalid("debias", '`False` unless `norm="l2"`', debias)
+    if not 0.0 <= threshold < 1.0 or (threshold and mode != "classwise"):
+        raise invalid(
+            "threshold", 'in [0, 1), and 0 unless `mode="classwise"`', threshold
+        )
+    columns, chunks = outcomes(
+        y_true, y_prob, mode, from_logits, mask, sample_weight
+    )
+    _, sums = binned_sums(
+        columns, chunks, num_bins, binning=binning, threshold=threshold
+    )
+    return float(binned_error(sums, norm, debias))
+
+
+def expected_calibration_error(
+    y_true: Any,
+    y_prob: Any,
+    *,
+    num_bins: int = 15,
+    mode: str = "auto",
+    from_logits: bool = False,
+    mask: Any = None,
+    sample_weight: Any = None,
+) -> float:
+    """The mean over the items of the gap of their bin, of equal width.
+
+    It is 0 for a model whose 75 % come true 75 % of the time. It depends on
+    `num_bins`, is biased upwards where bins hold few items, and is 0 for a
+    useless model that always states the base rate.
+
+    Args:
+        y_true: Array of labels, as in `calibration_error`.
+        y_prob: Array of probabilities, as in `calibration_error`.
+        num_bins: Positive integer, the number of bins. Defaults to `15`.
+        mode: `"auto"`, `"binary"`, `"top_label"` or `"classwise"`, as in
+            `calibration_error`. Defaults to `"auto"`.
+        from_logits: Boolean, whether `y_prob` holds logits. Defaults to
+            `False`.
+        mask: Boolean array, as in `calibration_error`. Defaults to `None`.
+        sample_weight: Array, as in `calibration_error`. Defaults to `None`.
+
+    Returns:
+        Float in [0, 1], a difference of probabilities. NaN if nothing counts.
+
+    Raises:
+        ValueError: As `calibration_error` does.
+
+    Example:
+
     >>> kst.metrics.expected_calibration_error([1, 1, 0, 1], [0.75] * 4)
     0.0
     >>> y_prob = np.array([[0.75, 0.25], [0.25, 0.75]])
@@ -88,169 +161,240 @@ def expected_calibration_error(
 
     - [Naeini et al., 2015](https://doi.org/10.1609/aaai.v29i1.9602)
     - [Guo et al., 2017](https://arxiv.org/abs/1706.04599)
-    - [Kull et al., 2019](https://arxiv.org/abs/1910.12656), classwise
     """
-    num_bins = check_positive_int("num_bins", num_bins)
-    mode = check_mode(mode)
-    y_true, y_prob = align_labels(np.asarray(y_true), np.asarray(y_prob))
-    *items, classes = y_prob.shape
-    mode = mode_for(mode, classes)
-    mask, weight = mask_and_weight(mask, sample_weight, tuple(items))
-    gaps, total = np.zeros(1), 0.0
-    step = max(1, _CHUNK // max(1, math.prod(items[1:])))
-    for start in range(0, len(y_prob), step):
-        rows = slice(start, start + step)
-        counts = mask[rows] & (weight[rows] != 0.0)
-        w = weight[rows][counts]
-        p = checked_probabilities(y_prob[rows][counts], from_logits)
-        hits = checked_one_hot(y_true[rows][counts], classes)
-        if mode == "top_label":
-            top = p.argmax(axis=-1)[:, None]
-            p = np.take_along_axis(p, top, axis=-1)
-            hits = np.take_along_axis(hits, top, axis=-1)
-        bins = np.minimum((p * num_bins).astype("int64"), num_bins - 1)
-        bins += num_bins * np.arange(p.shape[-1])
-        gap = w[:, None] * np.subtract(p, hits, dtype="float64")
-        gaps = gaps + np.bincount(
-            bins.ravel(), gap.ravel(), num_bins * p.shape[-1]
-        )
-        total += w.sum()
-    if total == 0.0:
-        return math.nan
-    columns = classes if mode == "classwise" else 1
-    return float(np.abs(gaps).sum() / (total * columns))
+    return calibration_error(
+        y_true,
+        y_prob,
+        num_bins=num_bins,
+        mode=mode,
+        from_logits=from_logits,
+        mask=mask,
+        sample_weight=sample_weight,
+    )
 
 
-@keras.saving.register_keras_serializable(package="keras_seqtools")
-class ExpectedCalibrationError(keras.metrics.Metric):
-    """The expected calibration error, streaming: same value for any batches.
+def maximum_calibration_error(
+    y_true: Any,
+    y_prob: Any,
+    *,
+    num_bins: int = 15,
+    mode: str = "auto",
+    from_logits: bool = False,
+    mask: Any = None,
+    sample_weight: Any = None,
+) -> float:
+    """The largest gap of a bin, of equal width.
 
-    It equals `expected_calibration_error` of all the batches at once, is in
-    the same units, and is 0 before any data. Its state is one float64 number
-    for each bin, and one more: it does not grow with the data.
-
-    Listed in `metrics=[...]` of `compile` it leaves out the steps that a Keras
-    mask leaves out; in `weighted_metrics=[...]` it weighs by `sample_weight`
-    too. Both are aligned with the rows: a weight of shape `(batch,)` weighs
-    whole sequences.
-
-    What must not be averaged away, a NaN, a probability outside of [0, 1] or a
-    label that is none of the classes, makes the result NaN until the state is
-    reset, unless it is masked or weighs nothing. A label of -1 for a missing
-    step therefore needs a mask or a weight of 0.
+    A bin of one item may decide it: see the counts of `reliability_curve`.
 
     Args:
+        y_true: Array of labels, as in `calibration_error`.
+        y_prob: Array of probabilities, as in `calibration_error`.
         num_bins: Positive integer, the number of bins. Defaults to `15`.
         mode: `"auto"`, `"binary"`, `"top_label"` or `"classwise"`, as in
-            `expected_calibration_error`. Defaults to `"auto"`.
-        from_logits: Boolean, whether `y_pred` holds logits. Defaults to
+            `calibration_error`. Defaults to `"auto"`.
+        from_logits: Boolean, whether `y_prob` holds logits. Defaults to
             `False`.
-        num_classes: Positive integer, the number of classes. `"classwise"`
-            needs it, and nothing else takes it. Defaults to `None`.
-        name: String. Defaults to `"expected_calibration_error"`.
-        dtype: The dtype policy of the metric. The state is float64 under any.
-            Defaults to `None`.
+        mask: Boolean array, as in `calibration_error`. Defaults to `None`.
+        sample_weight: Array, as in `calibration_error`. Defaults to `None`.
+
+    Returns:
+        Float in [0, 1], a difference of probabilities. NaN if nothing counts.
+
+    Raises:
+        ValueError: As `calibration_error` does.
 
     Example:
 
-    >>> metric = kst.metrics.ExpectedCalibrationError(num_bins=10)
-    >>> for label in (1, 1, 0, 1):
-    ...     metric.update_state([label], [[0.75]])
-    >>> float(metric.result())
-    0.0
+    >>> kst.metrics.maximum_calibration_error([0, 0, 1], [0.0, 0.0, 0.75])
+    0.25
 
     Reference:
 
     - [Naeini et al., 2015](https://doi.org/10.1609/aaai.v29i1.9602)
     """
+    return calibration_error(
+        y_true,
+        y_prob,
+        num_bins=num_bins,
+        norm="max",
+        mode=mode,
+        from_logits=from_logits,
+        mask=mask,
+        sample_weight=sample_weight,
+    )
 
-    def __init__(
-        self,
-        num_bins: int = 15,
-        mode: str = "auto",
-        from_logits: bool = False,
-        num_classes: int | None = None,
-        name: str = "expected_calibration_error",
-        dtype: Any = None,
-    ) -> None:
-        super().__init__(name=name, dtype=dtype)
-        self.num_bins = check_positive_int("num_bins", num_bins)
-        self.mode = check_mode(mode)
-        self.from_logits = from_logits
-        self.num_classes = num_classes
-        size = self.num_bins
-        if mode == "classwise":
-            size *= check_positive_int("num_classes", num_classes)
-        elif num_classes is not None:
-            raise invalid(
-                "num_classes", '`None` unless `mode="classwise"`', num_classes
-            )
-        # A float32 sum would stop counting at 2**24 items.
-        self.gaps = self.add_variable((size,), "zeros", "float64", name="gaps")
-        self.total = self.add_variable((), "zeros", "float64", name="total")
 
-    def update_state(
-        self, y_true: Any, y_pred: Any, sample_weight: Any = None
-    ) -> None:
-        mask = get_mask(y_pred)
-        hits, p = align_labels(
-            ops.cast(y_true, "float64"), ops.convert_to_tensor(y_pred)
-        )
-        classes = p.shape[-1]
-        mode = mode_for(self.mode, classes)
-        if self.num_classes not in (None, classes):
-            raise ValueError(
-                "The last axis of `y_pred` must hold the classes. Expected "
-                f"num_classes={self.num_classes}. Received: {classes}"
-            )
-        p = ops.cast(p, keras.backend.result_type(p.dtype, "float32"))
-        if self.from_logits:
-            p = ops.sigmoid(p) if mode == "binary" else ops.softmax(p)
-        weight = streaming_weight(p[..., 0], mask, sample_weight)
-        order = ops.arange(classes, dtype="float64")
-        valid = ops.all(ops.abs(p - 0.5) <= 0.5 + SLACK, axis=-1)
-        if len(hits.shape) < len(p.shape):
-            hits = hits[..., None] == order
-        else:
-            valid &= ops.all((hits == 0.0) | (hits == 1.0), axis=-1)
-            hits = hits == 1.0
-        if mode != "binary":
-            valid &= ops.count_nonzero(hits, axis=-1) == 1
-        if mode == "top_label":
-            top = ops.cast(ops.argmax(p, axis=-1, keepdims=True), "float64")
-            top = top == order
-            hits = ops.any(hits & top, axis=-1, keepdims=True)
-            p = ops.sum(ops.where(top, p, 0.0), axis=-1, keepdims=True)
-        counts = weight != 0.0
-        # Not by multiplication: 0 * NaN is NaN.
-        p = ops.where((counts & valid)[..., None], p, 0.0)
-        weight = ops.where(counts & ~valid, math.nan, weight)
-        gaps = weight[..., None] * (
-            ops.cast(p, "float64") - ops.cast(hits, "float64")
-        )
-        bins = ops.cast(p * self.num_bins, "int32")
-        bins = ops.minimum(bins, self.num_bins - 1)
-        bins += self.num_bins * ops.arange(p.shape[-1], dtype="int32")
-        self.gaps.assign_add(
-            ops.segment_sum(
-                ops.reshape(gaps, (-1,)),
-                ops.reshape(bins, (-1,)),
-                num_segments=self.gaps.shape[0],
-            )
-        )
-        self.total.assign_add(ops.sum(weight))
+def rms_calibration_error(
+    y_true: Any,
+    y_prob: Any,
+    *,
+    num_bins: int = 15,
+    mode: str = "auto",
+    debias: bool = False,
+    from_logits: bool = False,
+    mask: Any = None,
+    sample_weight: Any = None,
+) -> float:
+    """The root over the items of the mean squared gap of their bin.
 
-    def result(self) -> Any:
-        columns = self.num_classes or 1
-        return ops.divide_no_nan(
-            ops.sum(ops.abs(self.gaps)), self.total * columns
-        )
+    Without `debias` it falls as the data grow, whatever the model; with it,
+    models tested on unlike numbers of items can be compared.
 
-    def get_config(self) -> dict[str, Any]:
-        return {
-            **super().get_config(),
-            "num_bins": self.num_bins,
-            "mode": self.mode,
-            "from_logits": self.from_logits,
-            "num_classes": self.num_classes,
-        }
+    Args:
+        y_true: Array of labels, as in `calibration_error`.
+        y_prob: Array of probabilities, as in `calibration_error`.
+        num_bins: Positive integer, the number of bins. Defaults to `15`.
+        mode: `"auto"`, `"binary"`, `"top_label"` or `"classwise"`, as in
+            `calibration_error`. Defaults to `"auto"`.
+        debias: Boolean, whether to subtract from each squared gap what the
+            chance of the frequency adds to it. Weights then count rows.
+            Defaults to `False`.
+        from_logits: Boolean, whether `y_prob` holds logits. Defaults to
+            `False`.
+        mask: Boolean array, as in `calibration_error`. Defaults to `None`.
+        sample_weight: Array, as in `calibration_error`. Defaults to `None`.
+
+    Returns:
+        Float in [0, 1], a difference of probabilities. NaN if nothing counts.
+
+    Raises:
+        ValueError: As `calibration_error` does.
+
+    Example:
+
+    >>> kst.metrics.rms_calibration_error([0, 1, 1, 1], [0.0, 0.5, 0.5, 0.5])
+    0.4330127018922193
+
+    Reference:
+
+    - [Hendrycks et al., 2019](https://arxiv.org/abs/1812.04606)
+    - [Kumar et al., 2019](https://arxiv.org/abs/1909.10155), debiased
+    """
+    return calibration_error(
+        y_true,
+        y_prob,
+        num_bins=num_bins,
+        norm="l2",
+        mode=mode,
+        debias=debias,
+        from_logits=from_logits,
+        mask=mask,
+        sample_weight=sample_weight,
+    )
+
+
+def adaptive_calibration_error(
+    y_true: Any,
+    y_prob: Any,
+    *,
+    num_bins: int = 15,
+    mode: str = "auto",
+    from_logits: bool = False,
+    mask: Any = None,
+    sample_weight: Any = None,
+) -> float:
+    """The mean over the items of the gap of their bin, of equal mass.
+
+    No bin is nearly empty, as most bins of equal width are for a confident
+    model. Items of the same probability stay together: ties may leave fewer
+    bins, and the order of the rows never matters. Whole-number weights count
+    rows, divided as `np.array_split` does it.
+
+    Args:
+        y_true: Array of labels, as in `calibration_error`.
+        y_prob: Array of probabilities, as in `calibration_error`.
+        num_bins: Positive integer, the number of bins. Defaults to `15`.
+        mode: `"auto"`, `"binary"`, `"top_label"` or `"classwise"`, as in
+            `calibration_error`. Defaults to `"auto"`.
+        from_logits: Boolean, whether `y_prob` holds logits. Defaults to
+            `False`.
+        mask: Boolean array, as in `calibration_error`. Defaults to `None`.
+        sample_weight: Array, as in `calibration_error`. Defaults to `None`.
+
+    Returns:
+        Float in [0, 1], a difference of probabilities. NaN if nothing counts.
+
+    Raises:
+        ValueError: As `calibration_error` does.
+
+    Example:
+
+    >>> y_prob = [0.5, 0.75, 0.75, 1.0]
+    >>> kst.metrics.adaptive_calibration_error([0, 1, 1, 1], y_prob, num_bins=2)
+    0.25
+
+    Reference:
+
+    - [Nixon et al., 2019](https://arxiv.org/abs/1904.01685)
+    """
+    return calibration_error(
+        y_true,
+        y_prob,
+        num_bins=num_bins,
+        binning="quantile",
+        mode=mode,
+        from_logits=from_logits,
+        mask=mask,
+        sample_weight=sample_weight,
+    )
+
+
+def classwise_calibration_error(
+    y_true: Any,
+    y_prob: Any,
+    *,
+    num_bins: int = 15,
+    binning: str = "uniform",
+    threshold: float = 0.0,
+    from_logits: bool = False,
+    mask: Any = None,
+    sample_weight: Any = None,
+) -> float:
+    """The mean over the classes of the binary calibration error of each.
+
+    Every probability must be right, not only the largest. With many classes
+    most are near 0 and hide the rest; `binning="quantile"` with a `threshold`
+    of 0.01, say, looks at those that matter.
+
+    Args:
+        y_true: Array of labels, as in `calibration_error`.
+        y_prob: Array of probabilities, as in `calibration_error`.
+        num_bins: Positive integer, the number of bins. Defaults to `15`.
+        binning: `"uniform"`, bins of equal width, or `"quantile"`, bins of
+            equal mass, in each class. Defaults to `"uniform"`.
+        threshold: Float in [0, 1). Where it is not 0, probabilities that are
+            not above it do not count. Defaults to `0.0`.
+        from_logits: Boolean, whether `y_prob` holds logits. Defaults to
+            `False`.
+        mask: Boolean array, as in `calibration_error`. Defaults to `None`.
+        sample_weight: Array, as in `calibration_error`. Defaults to `None`.
+
+    Returns:
+        Float in [0, 1], a difference of probabilities. NaN if nothing counts.
+
+    Raises:
+        ValueError: As `calibration_error` does.
+
+    Example:
+
+    >>> y_prob = np.array([[0.5, 0.25, 0.25], [0.5, 0.5, 0.0]])
+    >>> round(kst.metrics.classwise_calibration_error([0, 1], y_prob), 3)
+    0.167
+
+    Reference:
+
+    - [Kull et al., 2019](https://arxiv.org/abs/1910.12656)
+    - [Nixon et al., 2019](https://arxiv.org/abs/1904.01685), threshold
+    """
+    return calibration_error(
+        y_true,
+        y_prob,
+        num_bins=num_bins,
+        binning=binning,
+        mode="classwise",
+        threshold=threshold,
+        from_logits=from_logits,
+        mask=mask,
+        sample_weight=sample_weight,
+    )

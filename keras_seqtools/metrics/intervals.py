@@ -6,7 +6,8 @@ import numpy as np
 
 from keras_seqtools._validation import check_fractions
 from keras_seqtools._validation import invalid
-from keras_seqtools.metrics._weights import mask_and_weight
+from keras_seqtools.metrics._items import counting
+from keras_seqtools.metrics._items import same_shaped
 
 
 def interval_coverage(
@@ -50,13 +51,9 @@ def interval_coverage(
 
     - [Gneiting et al., 2007](https://doi.org/10.1111/j.1467-9868.2007.00587.x)
     """
-    y, low, high = _arrays(y_true=y_true, lower=lower, upper=upper)
-    mask, weight = mask_and_weight(mask, sample_weight, y.shape)
-    counts = mask & (weight != 0.0)
-    y, low, high, weight = y[counts], low[counts], high[counts], weight[counts]
-    for name, values in (("y_true", y), ("lower", low), ("upper", high)):
-        if np.isnan(values).any():
-            raise invalid(name, "no NaN where the mask is true", values)
+    y, low, high, weight = counting(
+        mask, sample_weight, y_true=y_true, lower=lower, upper=upper
+    )
     if not weight.size:
         return np.nan
     return float(np.average((low <= y) & (y <= high), weights=weight))
@@ -97,7 +94,7 @@ def interval_score(
     - [Winkler, 1972](https://doi.org/10.1080/01621459.1972.10481224)
     - [Gneiting & Raftery, 2007](https://doi.org/10.1198/016214506000001437)
     """
-    y, low, high = _arrays(y_true=y_true, lower=lower, upper=upper)
+    y, low, high = same_shaped(y_true=y_true, lower=lower, upper=upper)
     outside = np.maximum(low - y, 0.0) + np.maximum(y - high, 0.0)
     return high - low + outside * 2.0 / (1.0 - _fraction("level", level))
 
@@ -132,20 +129,98 @@ def pinball_loss(y_true: Any, y_pred: Any, quantile: float) -> np.ndarray:
 
     - [Koenker & Bassett, 1978](https://doi.org/10.2307/1913643)
     """
-    y, prediction = _arrays(y_true=y_true, y_pred=y_pred)
+    y, prediction = same_shaped(y_true=y_true, y_pred=y_pred)
     quantile, error = _fraction("quantile", quantile), y - prediction
     return np.maximum(quantile * error, (quantile - 1.0) * error)
 
 
-def _arrays(**values: Any) -> list[np.ndarray]:
-    arrays = [np.asarray(value, "float64") for value in values.values()]
-    if len({array.shape for array in arrays}) > 1:
-        shapes = zip(values, (array.shape for array in arrays), strict=True)
+def crps_quantiles(y_true: Any, quantiles: Any, levels: Any) -> np.ndarray:
+    """CRPS of forecasts given as quantiles, item by item.
+
+    Twice the mean pinball loss of the levels. It tends to the CRPS as evenly
+    spaced levels grow in number; a few of them, or levels that crowd at the
+    ends, weigh the forecast where they are. Quantiles that cross are scored
+    as they are, each at its own level.
+
+    Nothing is broadcast.
+
+    Args:
+        y_true: Array of the values that came, of any shape.
+        quantiles: Array of shape `(len(levels), *y_true.shape)`.
+        levels: Numbers in (0, 1), those of the quantiles.
+
+    Returns:
+        Array of the shape of `y_true`, float64, in the units of `y_true`. An
+        item that holds a NaN is NaN.
+
+    Raises:
+        ValueError: If the shapes do not fit or a level is out of range.
+
+    Example:
+
+    >>> kst.metrics.crps_quantiles(
+    ...     [1.0], [[0.0], [1.0], [2.0]], (0.1, 0.5, 0.9)
+    ... )
+    array([0.13333333])
+
+    Reference:
+
+    - [Gneiting & Ranjan, 2011](https://doi.org/10.1198/jbes.2010.08110)
+    """
+    levels = check_fractions("levels", levels)
+    y, quantiles = np.asarray(y_true, "float64"), np.asarray(quantiles)
+    if quantiles.shape != (len(levels), *y.shape):
         raise ValueError(
-            "The arrays must have the same shape: nothing is broadcast. "
-            f"Received: {dict(shapes)}"
+            "`quantiles` must have the shape of `y_true` behind an axis of "
+            f"levels. Expected the shape {(len(levels), *y.shape)}. "
+            f"Received: quantiles of shape {quantiles.shape}"
         )
-    return arrays
+    total = np.zeros(y.shape)
+    for level, quantile in zip(levels, quantiles, strict=True):
+        total += pinball_loss(y, quantile, level)
+    return 2.0 * total / len(levels)
+
+
+def weighted_interval_score(
+    y_true: Any, quantiles: Any, levels: Any
+) -> np.ndarray:
+    """The weighted interval score of a median and central intervals.
+
+    The mean of `|y_true - median| / 2` and of the interval scores, each times
+    `(1 - level) / 2`, over `K + 1/2` for `K` intervals. It is the same number
+    as `crps_quantiles`, which also takes levels that make no intervals.
+
+    Args:
+        y_true: Array of the values that came, of any shape.
+        quantiles: Array of shape `(len(levels), *y_true.shape)`.
+        levels: Numbers in (0, 1), those of the quantiles: 0.5, and with every
+            other its complement, `0.05` and `0.95` say.
+
+    Returns:
+        Array of the shape of `y_true`, float64, in the units of `y_true`. An
+        item that holds a NaN is NaN.
+
+    Raises:
+        ValueError: If the shapes do not fit, or the levels are not a median
+            and the ends of central intervals.
+
+    Example:
+
+    >>> kst.metrics.weighted_interval_score(
+    ...     [1.0], [[0.0], [1.0], [2.0]], (0.1, 0.5, 0.9)
+    ... )
+    array([0.13333333])
+
+    Reference:
+
+    - [Bracher et al., 2021](https://doi.org/10.1371/journal.pcbi.1008618)
+    """
+    ordered = np.sort(check_fractions("levels", levels))
+    if len(ordered) % 2 == 0 or not np.allclose(
+        ordered + ordered[::-1], 1.0, rtol=0.0, atol=1e-9
+    ):
+        raise invalid("levels", "0.5 and pairs that add up to 1", levels)
+    return crps_quantiles(y_true, quantiles, levels)
 
 
 def _fraction(name: str, value: Any) -> float:

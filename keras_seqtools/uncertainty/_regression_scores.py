@@ -12,6 +12,9 @@ from keras_seqtools._validation import align_left
 from keras_seqtools._validation import same_shape
 from keras_seqtools.heads import NormalHead
 from keras_seqtools.metrics import crps_samples
+from keras_seqtools.metrics._head_items import is_covered
+from keras_seqtools.metrics._head_items import percent
+from keras_seqtools.metrics.pit import pit_distance
 from keras_seqtools.uncertainty._accumulators import add_noise
 from keras_seqtools.uncertainty._accumulators import average
 from keras_seqtools.uncertainty._accumulators import concat_samples
@@ -19,10 +22,6 @@ from keras_seqtools.uncertainty._accumulators import log_mean
 from keras_seqtools.uncertainty._accumulators import running_mean
 from keras_seqtools.uncertainty._accumulators import sample_array
 from keras_seqtools.uncertainty._outputs import Output
-from keras_seqtools.uncertainty.results import ends_of
-
-# Steps of a probability too small to tell from a jump.
-_JUMP = 1e-9
 
 
 class RegressionScores:
@@ -76,12 +75,8 @@ class RegressionScores:
             "below": below,
         }
         for level in self.levels:
-            lower, upper = ends_of(level)
-            # y is at or above a quantile q if P(Y <= y) >= q, and at or below
-            # it if P(Y < y) < q; so no quantile needs to be searched.
-            inside = (at_most >= lower) & (below < upper)
-            inside = np.where(np.isnan(at_most), np.nan, inside)
-            rows[f"covered_{_percent(level)}"] = inside
+            inside = is_covered(below, at_most, level)
+            rows[f"covered_{percent(level)}"] = np.asarray(inside)
         if y.shape[-1] == 1:
             rows = {name: values[..., 0] for name, values in rows.items()}
         return {"nll": found["nll"], **rows}
@@ -94,7 +89,7 @@ class RegressionScores:
     ) -> dict[str, float]:
         """Scores of all items together."""
         covered = {
-            f"coverage_{_percent(level)}": means[f"covered_{_percent(level)}"]
+            f"coverage_{percent(level)}": means[f"covered_{percent(level)}"]
             for level in self.levels
         }
         return {
@@ -197,39 +192,3 @@ def _draw(family: Any, y_pred: Any, n: int, seed: Any) -> Any:
     exists = tf.reduce_all(tf.math.is_finite(moments), -1, keepdims=True)
     y_pred = tf.where(exists, y_pred, family.possible_prediction)
     return tf.where(exists, family.sample(y_pred, n, seed), np.nan)
-
-
-def pit_distance(
-    below: np.ndarray, at_most: np.ndarray, weight: np.ndarray
-) -> float:
-    """Largest distance of the distribution of PIT values from the uniform one.
-
-    An item with P(Y < y) = a and P(Y <= y) = b has its weight evenly between
-    a and b (Czado et al., 2009), or all of it in a if they are one.
-    """
-    below, at_most, weight = (
-        values.ravel().astype("float64")
-        for values in np.broadcast_arrays(below, at_most, weight)
-    )
-    if np.isnan(below + at_most).any() or not weight.sum() > 0.0:
-        return math.nan
-    weight = weight / weight.sum()
-    width = at_most - below
-    jumps = width <= _JUMP
-    u, ends = np.unique(np.concatenate([below, at_most]), return_inverse=True)
-    starts, ends = np.split(ends, 2)
-
-    def total(places: np.ndarray, of: np.ndarray) -> np.ndarray:
-        return np.bincount(places, of, minlength=len(u))
-
-    density = np.where(jumps, 0.0, weight / np.where(jumps, 1.0, width))
-    slope = np.cumsum(total(starts, density) - total(ends, density))
-    rise = np.concatenate([[0.0], slope[:-1] * np.diff(u)])
-    step = total(ends, np.where(jumps, weight, 0.0))
-    after = np.cumsum(rise + step)
-    # Straight between these places, so farthest off at one of them.
-    return float(np.abs(np.stack([after - step, after]) - u).max())
-
-
-def _percent(level: float) -> str:
-    return f"{100 * level:g}"

@@ -6,9 +6,12 @@ import pytest
 from scipy import stats
 from sklearn.metrics import mean_pinball_loss
 
+from keras_seqtools.metrics import crps_normal
+from keras_seqtools.metrics import crps_quantiles
 from keras_seqtools.metrics import interval_coverage
 from keras_seqtools.metrics import interval_score
 from keras_seqtools.metrics import pinball_loss
+from keras_seqtools.metrics import weighted_interval_score
 
 
 def make_intervals(shape):
@@ -197,3 +200,64 @@ def test_refuses_weights_and_masks_that_do_not_fit(name, value):
     y = np.zeros(3)
     with pytest.raises(ValueError, match=rf"`{name}`.*Received: {name}"):
         interval_coverage(y, y, y, **{name: value})
+
+
+def make_quantiles(levels):
+    y = checks.rng(1).normal(size=(6, 5))
+    centre = checks.rng(2).normal(size=(6, 5))
+    return y, np.stack([centre + stats.norm.ppf(level) for level in levels])
+
+
+def test_many_quantiles_give_the_crps():
+    levels = (np.arange(500) + 0.5) / 500
+    y, quantiles = make_quantiles(levels)
+    expected = crps_normal(y, quantiles.mean(0), 1.0)
+    scores = crps_quantiles(y, quantiles, levels)
+    np.testing.assert_allclose(scores, expected, atol=0.003)
+
+
+def test_few_quantiles_item_by_item():
+    levels = (0.7, 0.2)
+    y, quantiles = make_quantiles(levels)
+    scores = crps_quantiles(y, quantiles, levels)
+    for item in np.ndindex(y.shape):
+        losses = [
+            mean_pinball_loss([y[item]], [q[item]], alpha=level)
+            for q, level in zip(quantiles, levels, strict=True)
+        ]
+        np.testing.assert_allclose(scores[item], 2 * np.mean(losses))
+
+
+def test_weighted_interval_score_is_a_sum_of_interval_scores():
+    levels = (0.05, 0.25, 0.5, 0.75, 0.95)
+    y, quantiles = make_quantiles(levels)
+    expected = 0.5 * np.abs(y - quantiles[2])
+    for k, level in ((0, 0.9), (1, 0.5)):
+        ends = quantiles[k], quantiles[-1 - k]
+        expected += (1 - level) / 2 * interval_score(y, *ends, level)
+    scores = weighted_interval_score(y, quantiles, levels)
+    np.testing.assert_allclose(scores, expected / 2.5, rtol=1e-12)
+    order = [3, 0, 4, 2, 1]
+    again = weighted_interval_score(
+        y, quantiles[order], [levels[k] for k in order]
+    )
+    np.testing.assert_allclose(again, scores, rtol=1e-12)
+
+
+@pytest.mark.parametrize("levels", [(0.1, 0.9), (0.1, 0.5, 0.8), (0.4,)])
+def test_weighted_interval_score_refuses_what_makes_no_intervals(levels):
+    with pytest.raises(ValueError, match=r"`levels`.*0.5 and pairs"):
+        weighted_interval_score(*make_quantiles(levels), levels)
+
+
+def test_scores_of_quantiles_refuse_what_does_not_fit():
+    y, quantiles = make_quantiles((0.1, 0.5, 0.9))
+    with pytest.raises(ValueError, match=r"the shape \(2, 6, 5\)"):
+        crps_quantiles(y, quantiles, (0.1, 0.5))
+    with pytest.raises(ValueError, match=r"the shape \(3, 6, 5\)"):
+        crps_quantiles(y, quantiles[..., :1], (0.1, 0.5, 0.9))
+    with pytest.raises(ValueError, match=r"`levels`.*Received: levels="):
+        crps_quantiles(y, quantiles, (0.1, 0.5, 1.0))
+    quantiles[1, 2, 3] = np.nan
+    scores = crps_quantiles(y, quantiles, (0.1, 0.5, 0.9))
+    assert np.argwhere(np.isnan(scores)).tolist() == [[2, 3]]

@@ -4,11 +4,13 @@ Importing the package registers its classes with Keras, so that
 `keras.models.load_model` finds them, and changes nothing else.
 """
 
+from keras_seqtools import calibration
 from keras_seqtools import heads
 from keras_seqtools import layers
 from keras_seqtools import losses
 from keras_seqtools import metrics
 from keras_seqtools import models
+from keras_seqtools import plots
 from keras_seqtools import uncertainty
 from keras_seqtools.uncertainty.evaluate import evaluate_uncertainty
 from keras_seqtools.uncertainty.predict import iter_uncertainty
@@ -18,6 +20,7 @@ from keras_seqtools.uncertainty.predict import predict_uncertainty
 __version__ = "0.1.0"
 
 __all__ = [
+    "calibration",
     "evaluate_uncertainty",
     "heads",
     "iter_uncertainty",
@@ -25,6 +28,7 @@ __all__ = [
     "losses",
     "metrics",
     "models",
+    "plots",
     "predict_deterministic",
     "predict_uncertainty",
     "uncertainty",

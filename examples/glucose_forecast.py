@@ -236,7 +236,7 @@ def print_what_dropout_adds(
         f"goes from {off.nll.mean():.4f} to {on.nll.mean():.4f}.\n"
         f"Of the predicted variance {share:.1%} is epistemic, and that share "
         "follows the dropout rate rather than\nthe amount of data. Here the "
-        "head does the work; where sampling matters see novel_digits.py."
+        "head does the work; where sampling matters see calibrated_digits.py."
     )
 
 

@@ -45,3 +45,20 @@ def nll(y, p, least=0.0):
         p = np.concatenate([1.0 - p, p], axis=-1)
     own = np.take_along_axis(p, np.asarray(y)[..., None], axis=-1)
     return -np.log(np.maximum(own, least)).mean()
+
+
+def draw_form(classes, from_logits, **kwargs):
+    y, logits = draw(classes, **kwargs)
+    return y, logits if from_logits else probabilities(logits)
+
+
+def assert_same(one, other, x, rtol=1e-7):
+    """Two maps are the same, and what they did to their data too."""
+    np.testing.assert_allclose(one.transform(x), other.transform(x), rtol=rtol)
+    for name in ("nll", "brier", "ece"):
+        np.testing.assert_allclose(
+            getattr(one.report, name).after,
+            getattr(other.report, name).after,
+            rtol=rtol,
+            atol=1e-9,
+        )

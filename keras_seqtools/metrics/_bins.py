@@ -51,12 +51,15 @@ def binned_sums(
                 bins[:, k] = _find_bins(p[:, k], edges[k])
         else:
             bins = np.minimum((p * num_bins).astype("int64"), num_bins - 1)
-        index = (bins + num_bins * np.arange(columns)) * 2 + hits
-        for total in sums:
+        bins += num_bins * np.arange(columns)
+        bins *= 2
+        bins += hits
+        for moment, total in enumerate(sums):
+            if moment:
+                weight = weight * p
             total += np.bincount(
-                index.ravel(), weight.ravel(), total.size
+                bins.ravel(), weight.ravel(), total.size
             ).reshape(total.shape)
-            weight = weight * p
     return edges, sums
 
 
@@ -114,7 +117,8 @@ def _equal_mass_edges(
     count rows, and rows are divided as `np.array_split` does it.
     """
     counts = weight > 0.0
-    p, weight = p[counts], weight[counts]
+    if not counts.all():
+        p, weight = p[counts], weight[counts]
     if not p.size:
         return np.full(num_bins + 1, np.nan)
     if weight.min() == weight.max():

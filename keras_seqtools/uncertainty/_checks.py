@@ -32,7 +32,11 @@ def check_models(model: Any) -> list[keras.Model]:
     members = model if isinstance(model, list | tuple) else [model]
     if not members:
         raise ValueError("Expected a model, or some of them. Received: none")
-    return [check_model(member) for member in members]
+    members = [check_model(member) for member in members]
+    for member in members:
+        if random_layers(member):
+            _check_not_calibrated(member)
+    return members
 
 
 def check_model(model: Any) -> keras.Model:
@@ -79,6 +83,13 @@ def check_calibrator(calibrator: Any, outputs: Sequence[Any]) -> None:
             "Expected a `calibrator` with a method `transform`, from "
             f"probabilities to probabilities. Received: {calibrator!r}"
         )
+    if getattr(calibrator, "from_logits", False):
+        raise ValueError(
+            "What is calibrated is the mean of the passes, probabilities. "
+            "Expected a `calibrator` that was fitted to those, such as "
+            "`fit(y, predict_uncertainty(...))`. Received: one that was "
+            "fitted to logits"
+        )
 
 
 def check_noise_std(noise_std: Any) -> Any:
@@ -91,6 +102,19 @@ def check_noise_std(noise_std: Any) -> Any:
             "noise_std", "positive numbers, one or a unit's", noise_std
         )
     return tuple(np.ravel(values).tolist())
+
+
+def _check_not_calibrated(model: keras.Model) -> None:
+    """A map fitted to single passes is not that of their mean."""
+    for layer in flatten_layers(model):
+        name = keras.saving.get_registered_name(type(layer))
+        if name == "keras_seqtools>CalibrationLayer":
+            raise ValueError(
+                f"`{model.name}` calibrates every pass, in `{layer.name}`, and "
+                "the mean of calibrated passes is not calibrated. Ask the "
+                "model without that layer, fit a map to what it says, and "
+                "pass that as `calibrator`."
+            )
 
 
 def _check_not_compiled(cls: type) -> None:

@@ -30,8 +30,9 @@ _LOSSES = {
     "sparsecategoricalcrossentropy": "classification",
 }
 _ACTIVATIONS = {"softmax": "classification", "sigmoid": "multilabel"}
-# What changes the place of numbers, and not the numbers.
+# What changes the place of numbers, or calibrates them, not what they mean.
 _SHAPE_ONLY = {
+    "CalibrationLayer",
     "CausalSlice",
     "ExpandDims",
     "Flatten",

@@ -65,6 +65,10 @@ def counted(
     """
     arrays = [np.asarray(value, "float64") for value in values.values()]
     shapes = [array.shape for array in arrays]
+    # As heads do, which predict `(batch, 1)` of targets `(batch,)`.
+    if len(set(shapes[1:])) == 1 and (*shapes[0], 1) == shapes[1]:
+        arrays[0] = arrays[0][..., None]
+        shapes[0] = shapes[1]
     if len(set(shapes)) > 1 or shapes[0] == ():
         raise ValueError(
             "The arrays must have the same shape, rows first: nothing is "

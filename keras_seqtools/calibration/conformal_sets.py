@@ -18,6 +18,8 @@ from keras_seqtools.metrics._classes import checked_probabilities
 class _ConformalSets(Conformal):
     """The classes whose score is at most the quantile of the true ones'."""
 
+    seed: int | None = None
+
     def fit(self, y_true: Any, y_prob: Any, *, mask: Any = None) -> Self:
         """Takes the quantile of the scores of the true classes.
 
@@ -42,7 +44,8 @@ class _ConformalSets(Conformal):
         y_true, y_prob = align_labels(np.asarray(y_true), y_prob)
         keeps, p = _counted(y_prob, mask, known)
         labels = checked_labels(y_true[keeps], p.shape[-1])[:, None]
-        scores = np.take_along_axis(self._scores(p, stream=0), labels, axis=-1)
+        rng, self._rng = np.random.default_rng(self.seed).spawn(2)
+        scores = np.take_along_axis(self._scores(p, rng), labels, axis=-1)
         self.quantile_ = self._quantile(scores[:, 0], keeps, self.level)
         self._classes = p.shape[-1]
         return self
@@ -70,21 +73,16 @@ class _ConformalSets(Conformal):
         keeps, p = _counted(y_prob, mask, known)
         quantile = np.broadcast_to(self.quantile_, keeps.shape)[keeps]
         sets = np.zeros(y_prob.shape, bool)
-        sets[keeps] = self._scores(p, stream=1) <= quantile[:, None]
+        sets[keeps] = self._scores(p, self._rng) <= quantile[:, None]
         return sets
 
-    def _scores(self, p: np.ndarray, stream: int) -> np.ndarray:
-        """Of each class of `(items, classes)`: low where it is likely.
-
-        Args:
-            p: Array of probabilities.
-            stream: Which of two independent streams to draw from, if any.
-        """
+    def _scores(self, p: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+        """Of each class of `(items, classes)`: low where it is likely."""
         raise NotImplementedError
 
 
 class LAC(_ConformalSets):
-    """All classes above one probability: the smallest sets, on average.
+    """All classes above one probability: small sets, on average.
 
     Fitted to rows that the model was not trained on, the set of a new row
     holds its class with probability `level` at least, and at most
@@ -92,7 +90,8 @@ class LAC(_ConformalSets):
     are exchangeable. That is an average over rows: the sets of hard rows, or
     rare classes, may hold it less often than those of others.
 
-    The score of a class is `1 - p`. A set is empty where no class is likely
+    The score of a class is `1 - p`; if the probabilities are right no sets are
+    smaller on average. A set is empty where no class is likely
     enough: the model is then less sure than it ever was of a true class, and
     that is a finding, not a failure. With too few rows for the level,
     `n < level / (1 - level)`, sets hold all classes, and `fit` warns.
@@ -124,7 +123,7 @@ class LAC(_ConformalSets):
     def __init__(self, level: float = 0.9, group: str | None = None) -> None:
         super().__init__(level, group)
 
-    def _scores(self, p: np.ndarray, stream: int) -> np.ndarray:
+    def _scores(self, p: np.ndarray, rng: np.random.Generator) -> np.ndarray:
         return 1.0 - p
 
 
@@ -143,7 +142,8 @@ class APS(_ConformalSets):
 
     With a `seed` a random share of its own probability is taken off the score
     of a class, as in the paper: the sets are smaller, and which classes are
-    in them then depends on the seed and on the order of the rows.
+    in them then depends on the seed, on the order of the rows, and on the
+    calls of `predict_set` since `fit`, each of which draws anew.
 
     Args:
         level: Float in (0, 1), the probability of holding the class. Defaults
@@ -183,14 +183,13 @@ class APS(_ConformalSets):
             raise invalid("seed", "an integer of at least 0, or `None`", seed)
         self.seed = seed
 
-    def _scores(self, p: np.ndarray, stream: int) -> np.ndarray:
+    def _scores(self, p: np.ndarray, rng: np.random.Generator) -> np.ndarray:
         order = np.argsort(-p, axis=-1, kind="stable")
         ranked = np.take_along_axis(p, order, axis=-1)
         # From the far end, so that the last score is 1 and not nearly.
         rest = np.cumsum(ranked[:, ::-1], axis=-1)[:, ::-1] - ranked
         values = 1.0 - rest
         if self.seed is not None:
-            rng = np.random.default_rng((self.seed, stream))
             values -= rng.random((len(p), 1)) * ranked
         beyond = np.arange(1, p.shape[-1] + 1) - self.regularize_from
         values += self.penalty * np.maximum(beyond, 0)

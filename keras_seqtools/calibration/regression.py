@@ -82,7 +82,7 @@ class StdScaling:
         mean, std, known = mean_and_std(mean, std)
         if std is None:
             raise invalid("std", "an array, unless `mean` is a result", std)
-        keeps, weight = mask_and_weight(mask, sample_weight, np.shape(y_true))
+        keeps, weight = mask_and_weight(mask, sample_weight, np.shape(mean))
         keeps, (y, mean, std) = counted(
             keeps & (weight != 0.0), known, y_true=y_true, mean=mean, std=std
         )

@@ -20,7 +20,7 @@ _MAX_GROUPS = 1000
 
 @dataclasses.dataclass(frozen=True)
 class Comparison:
-    """A score before and after, with an interval of 95 % around each.
+    """A proper score before and after, with an interval of 95 % around each.
 
     Attributes:
         before: The score of what was given.
@@ -40,6 +40,27 @@ class Comparison:
     gain_interval: tuple[float, float]
 
 
+@dataclasses.dataclass(frozen=True)
+class CalibrationErrors:
+    """The expected calibration error before and after, and what it can be.
+
+    It has no interval: never below 0, it is too large by chance wherever it
+    is small, and an interval around it would exclude a calibrated model.
+
+    Attributes:
+        before: The error of what was given.
+        after: The error of what was made of it.
+        chance_before: What it would be on average, with as many items, if all
+            that was given were calibrated.
+        chance_after: The same of what was made of it.
+    """
+
+    before: float
+    after: float
+    chance_before: float
+    chance_after: float
+
+
 @dataclasses.dataclass(frozen=True, repr=False)
 class RecalibrationReport:
     """What a map did to the data it was fitted to; printed, it is a table.
@@ -57,8 +78,8 @@ class RecalibrationReport:
         nll: `Comparison` of the mean negative log-likelihood, in nats.
         brier: `Comparison` of the Brier score, in [0, 2], of one probability
             in [0, 1].
-        ece: `Comparison` of the expected calibration error, 15 bins, of the
-            top label or the one probability.
+        ece: `CalibrationErrors`, expected ones, by 15 bins, of the top label
+            or the one probability.
 
     Example:
 
@@ -72,7 +93,7 @@ class RecalibrationReport:
     n: int
     nll: Comparison
     brier: Comparison
-    ece: Comparison
+    ece: CalibrationErrors
 
     def __repr__(self) -> str:
         lines = [
@@ -80,7 +101,7 @@ class RecalibrationReport:
             "95 % intervals",
             f"{'':6}{'before':26}{'after':26}gain",
         ]
-        for name in ("nll", "brier", "ece"):
+        for name in ("nll", "brier"):
             score = getattr(self, name)
             cells = (
                 (score.before, *score.before_interval),
@@ -89,6 +110,10 @@ class RecalibrationReport:
             )
             row = (f"{x:.4f} [{a:.4f}, {b:.4f}]" for x, a, b in cells)
             lines.append(f"{name:6}" + "".join(f"{cell:26}" for cell in row))
+        ece = self.ece
+        before = f"{ece.before:.4f} (chance {ece.chance_before:.4f})"
+        after = f"{ece.after:.4f} (chance {ece.chance_after:.4f})"
+        lines.append(f"{'ece':6}{before:26}{after}")
         low, high = self.nll.gain_interval
         if not (low > 0.0 or high < 0.0):
             lines.append("no detectable gain: that of the nll may be 0")
@@ -105,33 +130,43 @@ def compare(
     group = (rng.permutation(len(rows)) % size)[row]
     columns = 2 + _NUM_BINS
     sums = np.zeros((2, size, columns))
+    variance = np.zeros((2, _NUM_BINS))
     for at, scores in items.chunks():
         given = items.logits(scores), items.probabilities(scores)
-        for total, form in zip(sums, (given, calibrate(scores)), strict=True):
-            terms, bins = _terms(*form, items.labels[at])
+        weight = items.weight[at]
+        for total, spread, form in zip(
+            sums, variance, (given, calibrate(scores)), strict=True
+        ):
+            *terms, top, bins = _terms(*form, items.labels[at])
             places = (np.zeros_like(bins), np.ones_like(bins), bins + 2)
             for column, term in zip(places, terms, strict=True):
                 place = group[at] * columns + column
-                np.add.at(total.reshape(-1), place, items.weight[at] * term)
+                np.add.at(total.reshape(-1), place, weight * term)
+            np.add.at(spread, bins, weight**2 * top * (1.0 - top))
     mass = np.bincount(group, items.weight)
     draws = rng.multinomial(size, np.full(size, 1.0 / size), _REPLICATES)
     # One group says nothing of how groups differ.
     width = _WIDTH if size > 1 else math.nan
-    comparisons = (
-        _comparison(values, drawn, width)
-        for values, drawn in zip(
-            _scores(sums.sum(axis=1), mass.sum()),
-            _scores(draws @ sums, draws @ mass),
-            strict=True,
+    found, drawn = sums.sum(axis=1), draws @ sums
+    nll, brier = (
+        _comparison(
+            found[:, i] / mass.sum(), drawn[..., i] / (draws @ mass), width
         )
+        for i in range(2)
     )
-    return RecalibrationReport(len(items.places), *comparisons)
+    # A normal gap of that variance is so large on average.
+    chance = np.sqrt(2.0 / math.pi * variance).sum(axis=-1)
+    errors = np.abs(found[:, 2:]).sum(axis=-1)
+    ece = map(float, np.concatenate([errors, chance]) / mass.sum())
+    return RecalibrationReport(
+        len(items.places), nll, brier, CalibrationErrors(*ece)
+    )
 
 
 def _terms(
     logits: np.ndarray, p: np.ndarray, labels: np.ndarray
-) -> tuple[tuple[np.ndarray, np.ndarray, np.ndarray], np.ndarray]:
-    """Of each item: likelihood and Brier score, gap of its bin; the bin."""
+) -> tuple[np.ndarray, ...]:
+    """Of each item: likelihood, Brier score, gap, stated probability, bin."""
     if p.shape[-1] == 1:
         z, top, hit = logits[:, 0], p[:, 0], labels
         nll = np.logaddexp(0.0, z) - labels * z
@@ -146,13 +181,8 @@ def _terms(
         nll -= np.log(q[every, best])
         brier = np.einsum("ij,ij->i", q, q) - 2.0 * q[every, labels] + 1.0
     bins = np.minimum((top * _NUM_BINS).astype("int64"), _NUM_BINS - 1)
-    return (nll, brier, np.subtract(top, hit, dtype="float64")), bins
-
-
-def _scores(sums: Any, mass: Any) -> tuple[Any, Any, Any]:
-    """The three scores, before and after, of sums over items."""
-    error = np.abs(sums[..., 2:]).sum(axis=-1)
-    return sums[..., 0] / mass, sums[..., 1] / mass, error / mass
+    top = top.astype("float64")
+    return nll, brier, top - hit, np.clip(top, 0.0, 1.0), bins
 
 
 def _comparison(

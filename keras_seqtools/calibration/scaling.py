@@ -162,8 +162,9 @@ class PlattScaling(Recalibrator):
         smoothing: Boolean, whether labels are drawn inwards as Platt does it,
             to `(n1 + 1) / (n1 + 2)` and `1 / (n0 + 2)` for `n1` positive and
             `n0` negative items: the map stays finite where the scores
-            separate the classes. Without it this is the logistic
-            recalibration of Cox. Defaults to `True`.
+            separate the classes. Weights count items there: those that add
+            up to 1 are one item, and draw the map to the middle. Without it
+            this is the logistic recalibration of Cox. Defaults to `True`.
 
     Attributes:
         slope_: Float.

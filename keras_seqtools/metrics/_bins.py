@@ -95,6 +95,8 @@ def binned_error(sums: Any, norm: str, debias: bool = False) -> Any:
             bias = hits * (safe - hits) / safe**2
             bias = ops.divide_no_nan(bias, mass - 1.0)
             gap = ops.where(mass > 1.0, gap - bias, 0.0)
+            # Of one row or less there is no variance to be taken off.
+            gap = ops.where(ops.any(mass > 1.0), gap, math.nan)
         of_column = ops.divide_no_nan(
             ops.sum(weight * gap, axis=-1), ops.sum(weight, axis=-1)
         )

@@ -280,7 +280,7 @@ class PITHistogram(_HeadMetric):
         head: The `keras_seqtools.heads.DistributionHead` that emits `y_pred`.
             Of its family only a copy is kept.
         num_bins: Positive integer, the number of bins. Defaults to `10`.
-        name: String. Defaults to `"pit_distance"`.
+        name: String. Defaults to `"pit_histogram"`.
         dtype: The dtype policy of the metric. The state is float64 under any.
             Defaults to `None`.
 
@@ -301,7 +301,7 @@ class PITHistogram(_HeadMetric):
         self,
         head: DistributionHead,
         num_bins: int = 10,
-        name: str = "pit_distance",
+        name: str = "pit_histogram",
         dtype: Any = None,
     ) -> None:
         self.num_bins = check_positive_int("num_bins", num_bins)

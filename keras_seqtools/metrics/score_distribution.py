@@ -56,7 +56,8 @@ def score_distribution(
         `"rmse"`, in units of the target; `"pit_distance"`, the largest
         distance between the distribution of the probability integral
         transforms, for counts the non-randomised ones, and the uniform one
-        (0 to 1; of `n` items some `0.9 / sqrt(n)` when all is well); and for
+        (0 to 1; of `n` items some `0.9 / sqrt(n)` when all is well, less for
+        counts); and for
         each level the share of targets inside, such as `"coverage_90"` (for
         counts at least the level even when all is well), and the mean width,
         `"width_90"`.

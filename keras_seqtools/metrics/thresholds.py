@@ -120,8 +120,8 @@ def fit_threshold(
 
     Raises:
         ValueError: If not just one criterion is given, an argument or a shape
-            does not fit, nothing counts, or what counts holds a NaN or
-            another label.
+            does not fit, nothing counts, or what counts holds a score that
+            is not finite or another label.
 
     Example:
 
@@ -153,6 +153,8 @@ def fit_threshold(
     ranks = rank_labels(y_true, score, mask, None)
     if not len(ranks.score):
         raise invalid("y_true", "at least one item that counts", y_true)
+    if not np.isfinite(ranks.score).all():
+        raise invalid("score", "finite numbers", score)
     # For each place that a threshold may have, what it keeps: from nothing,
     # by all below one of the scores, to everything.
     threshold = np.concatenate([[-np.inf], ranks.score[1:], [np.inf]])

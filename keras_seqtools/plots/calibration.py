@@ -7,6 +7,8 @@ import numpy as np
 from keras_seqtools.metrics import pit_histogram
 from keras_seqtools.metrics import quantile_calibration as observed_frequencies
 from keras_seqtools.metrics import reliability_curve
+from keras_seqtools.metrics._items import counting
+from keras_seqtools.metrics._weights import mask_and_weight
 from keras_seqtools.metrics.reliability import central_z
 from keras_seqtools.plots._axes import axes_or_new
 from keras_seqtools.plots._axes import square
@@ -66,8 +68,14 @@ def reliability(
     'frequency that followed'
     """
     if hasattr(y_prob, "class_probabilities"):
-        mask = y_prob.mask if mask is None else mask
-        y_prob = y_prob.probabilities
+        result, y_prob = y_prob, y_prob.probabilities
+        if result.per_label:  # every sigmoid is an item of its own
+            y_true, y_prob = np.reshape(y_true, y_prob.shape), y_prob[..., None]
+        known = True if result.mask is None else result.mask
+        given = True if mask is None else mask
+        items = y_prob.shape[:-1]
+        mask = mask_and_weight(known, None, items)[0]
+        mask = mask & mask_and_weight(given, None, items)[0]
     curve = reliability_curve(
         y_true,
         y_prob,
@@ -121,7 +129,8 @@ def pit(
 
     Args:
         cdf: Array of `P(Y <= y)` at the values that came: `head.cdf(y,
-            y_pred)`, or the `"pit"` of `evaluate_uncertainty(per_row=True)`.
+            y_pred)`, or of a continuous family the `"pit"` of
+            `evaluate_uncertainty(per_row=True)`.
         cdf_below: Array of `P(Y < y)`, for counts. Defaults to `None`.
         num_bins: Positive integer, the number of bins. Defaults to `10`.
         level: Float in (0, 1), the level of the band. Defaults to `0.95`.
@@ -151,7 +160,7 @@ def pit(
         mask=mask,
         sample_weight=sample_weight,
     )
-    number = np.size(cdf) if mask is None else np.count_nonzero(mask)
+    number = counting(mask, sample_weight, cdf=cdf)[0].size
     reach = central_z(level) * np.sqrt((num_bins - 1) / max(number, 1))
     ax = axes_or_new(ax)
     ax.stairs(heights, np.linspace(0, 1, num_bins + 1), fill=True, alpha=0.5)
@@ -206,7 +215,7 @@ def quantile_calibration(
     observed = observed_frequencies(
         cdf, levels, cdf_below, mask=mask, sample_weight=sample_weight
     )
-    number = np.size(cdf) if mask is None else np.count_nonzero(mask)
+    number = counting(mask, sample_weight, cdf=cdf)[0].size
     reach = central_z(level) * np.sqrt(levels * (1 - levels) / max(number, 1))
     ax = axes_or_new(ax)
     (line,) = ax.plot(levels, observed, label=label)

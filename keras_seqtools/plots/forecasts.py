@@ -1,5 +1,6 @@
 """Pictures of forecasts, and of single items."""
 
+import math
 from typing import Any
 
 import numpy as np
@@ -14,7 +15,7 @@ def fan(
 ) -> Any:
     """Fan chart: the mean of a regression, and its intervals as bands.
 
-    One band for each level that was asked for, wide ones pale. The items lie
+    One band for each central interval that was asked for. The items lie
     side by side: the rows of a model that predicts one number, or the steps
     of one sequence, `result[i]`.
 
@@ -45,11 +46,11 @@ def fan(
     ['90%', '50%', 'mean', 'came']
     """
     mean = _one_axis("result", result.mean)
-    levels = sorted(result.quantiles)
     pairs = [
         (low, high)
-        for low, high in zip(levels, levels[::-1], strict=True)
-        if low < high
+        for low in sorted(result.quantiles)
+        for high in result.quantiles
+        if low < 0.5 and math.isclose(low + high, 1.0)
     ]
     if not pairs:
         raise ValueError(

@@ -34,7 +34,7 @@ def check_models(model: Any) -> list[keras.Model]:
         raise ValueError("Expected a model, or some of them. Received: none")
     members = [check_model(member) for member in members]
     for member in members:
-        if random_layers(member):
+        if len(members) > 1 or random_layers(member):
             _check_not_calibrated(member)
     return members
 
@@ -105,13 +105,13 @@ def check_noise_std(noise_std: Any) -> Any:
 
 
 def _check_not_calibrated(model: keras.Model) -> None:
-    """A map fitted to single passes is not that of their mean."""
+    """A map fitted to a pass, or a member, is not that of the mean."""
     for layer in flatten_layers(model):
         name = keras.saving.get_registered_name(type(layer))
         if name == "keras_seqtools>CalibrationLayer":
             raise ValueError(
-                f"`{model.name}` calibrates every pass, in `{layer.name}`, and "
-                "the mean of calibrated passes is not calibrated. Ask the "
+                f"`{model.name}` calibrates by itself, in `{layer.name}`, and "
+                "a mean of what is calibrated is not calibrated. Ask the "
                 "model without that layer, fit a map to what it says, and "
                 "pass that as `calibrator`."
             )

@@ -308,7 +308,7 @@ def test_refuses_a_std_that_is_not_positive(value):
         SplitConformal(0.8).fit(y, mean, std)
 
 
-@pytest.mark.parametrize("other", [(30, 1), (1,), (), (31,)])
+@pytest.mark.parametrize("other", [(1, 30), (1,), (), (31,)])
 def test_refuses_shapes_that_would_broadcast(other):
     y, bad = np.zeros(30), np.ones(other)
     for call in (
@@ -358,3 +358,12 @@ def test_refuses_a_level_that_is_no_fraction(make, value):
 def test_refuses_an_unknown_group():
     with pytest.raises(ValueError, match=r"`group`.*Received: group='step'"):
         SplitConformal(0.8, group="step")
+
+
+def test_targets_may_lack_the_axis_of_one_unit():
+    y, mean = checks.rng().normal(size=(2, 30))
+    flat = SplitConformal(0.8).fit(y, mean)
+    column = SplitConformal(0.8).fit(y, mean[:, None])
+    assert column.quantile_ == flat.quantile_
+    lower, upper = column.predict_interval(mean[:5, None])
+    assert lower.shape == upper.shape == (5, 1)

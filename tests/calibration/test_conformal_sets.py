@@ -242,6 +242,15 @@ def test_the_seed_decides():
     assert (sets[0] != sets[2]).any()
 
 
+def test_rows_asked_one_by_one_draw_apart():
+    y, p = make_items(checks.rng(1), (100,))
+    conformal = APS(0.8, seed=1).fit(y, p)
+    at_once = conformal.predict_set(p)
+    conformal.fit(y, p)
+    by_row = [conformal.predict_set(row[None])[0] for row in p]
+    np.testing.assert_array_equal(by_row, at_once)
+
+
 def test_what_is_fitted_and_what_is_predicted_draw_apart():
     y, p = make_items(checks.rng(1), (1,))
     held = [

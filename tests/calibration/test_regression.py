@@ -216,3 +216,13 @@ def test_quantile_recalibration_refuses_nothing_and_what_is_not_fitted():
         QuantileRecalibration().fit([0.5], mask=[False])
     with pytest.raises(ValueError, match="not fitted"):
         QuantileRecalibration().transform(0.5)
+
+
+def test_targets_may_lack_the_axis_of_one_unit():
+    y, mean = checks.rng().normal(size=(2, 30))
+    weight, std = checks.rng(1).random(30), np.ones(30)
+    flat = StdScaling().fit(y, mean, std, sample_weight=weight)
+    column = StdScaling().fit(
+        y, mean[:, None], std[:, None], sample_weight=weight
+    )
+    assert column.scale_ == flat.scale_

@@ -30,8 +30,39 @@ def test_scores_are_those_of_the_metrics(make, classes, from_logits):
         for value, p in ((score.before, before), (score.after, after)):
             expected = metric(y, p, sample_weight=weight)
             np.testing.assert_allclose(value, expected, rtol=1e-6, atol=1e-9)
+    for score in (report.nll, report.brier):
         np.testing.assert_allclose(score.gain, score.before - score.after)
     assert report.n == 200
+
+
+@pytest.mark.parametrize("classes", [1, 3])
+def test_chance_is_the_error_of_labels_drawn_from_the_probabilities(classes):
+    rng = checks.rng()
+    p = rng.dirichlet(np.ones(max(classes, 2)), 2000)
+    weight = rng.random(2000)
+    y = (np.cumsum(p, axis=-1) < rng.random((2000, 1))).sum(-1)
+    p = p**2 / (p**2).sum(-1, keepdims=True)
+    if classes == 1:
+        p = p[:, 1:]
+    scaling = kst.calibration.TemperatureScaling()
+    found = scaling.fit(y, p, sample_weight=weight).report.ece
+    for q, chance in (
+        (p, found.chance_before),
+        (scaling.transform(p), found.chance_after),
+    ):
+        errors = []
+        for _ in range(100):
+            u = rng.random((2000, 1))
+            drawn = (q > u)[:, 0] if classes == 1 else None
+            if classes > 1:
+                drawn = np.minimum((np.cumsum(q, -1) < u).sum(-1), classes - 1)
+            errors.append(
+                kst.metrics.expected_calibration_error(
+                    drawn, q, sample_weight=weight
+                )
+            )
+        reach = 4 * np.std(errors) / 10
+        np.testing.assert_allclose(np.mean(errors), chance, atol=reach)
 
 
 def half_widths(score):

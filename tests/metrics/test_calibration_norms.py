@@ -301,3 +301,12 @@ def test_the_named_forms():
 def test_refuses_bad_arguments(name, kwargs):
     with pytest.raises(ValueError, match=rf"`{name}`.*Received: {name}="):
         metrics.calibration_error(*make_data(), **kwargs)
+
+
+def test_weights_that_make_up_a_row_have_no_variance_to_take_off():
+    y, p = checks.rng().integers(0, 2, 50), checks.rng(1).random(50)
+    weight = np.full(50, 1 / 50)
+    error = metrics.rms_calibration_error(
+        y, p, debias=True, sample_weight=weight
+    )
+    assert np.isnan(error)

@@ -286,3 +286,8 @@ def test_refuses_bad_arguments(name, value):
 def test_refuses_data_that_say_nothing(y, score, message):
     with pytest.raises(ValueError, match=rf"{message}.*Received: "):
         fit_threshold(y, score, risk=0.1)
+
+
+def test_refuses_a_score_that_is_not_finite():
+    with pytest.raises(ValueError, match="finite numbers"):
+        fit_threshold([0, 1], [0.1, np.inf], risk=0.2)

@@ -139,6 +139,40 @@ def test_fan_draws_each_interval_the_mean_and_what_came():
     np.testing.assert_array_equal(came.get_xydata(), np.c_[x, y])
 
 
+def test_fan_draws_no_interval_but_those_asked_for():
+    u = regression(levels=(0.5,), quantiles=(0.1, 0.99))
+    ax = kst.plots.fan(u)
+    assert [band.get_label() for band in ax.collections] == ["50%"]
+
+
+def test_bands_follow_the_number_of_values_that_count():
+    pit = checks.rng().random((50, 4))
+    half = np.arange(50) < 25
+    heights = [
+        kst.plots.pit(pit, mask=mask, sample_weight=weight)
+        .patches[1]
+        .get_height()
+        for mask, weight in (
+            (None, None),
+            (half, None),
+            (None, half.astype(float)),
+        )
+    ]
+    np.testing.assert_allclose(heights[1:], heights[0] * np.sqrt(2))
+
+
+def test_reliability_takes_every_sigmoid_for_an_item():
+    layers = [keras.layers.Dropout(0.5), keras.layers.Dense(3, "sigmoid")]
+    model = keras.Sequential([keras.Input((2,)), *layers])
+    x = checks.rng().normal(size=(40, 2))
+    u = kst.predict_uncertainty(model, x, num_samples=5, seed=1, verbose=0)
+    y = np.eye(3, dtype=int)[checks.rng(1).integers(0, 3, 40)]
+    ax = kst.plots.reliability(y, u)
+    alone = kst.plots.reliability(y.ravel(), u.probabilities.ravel())
+    for one, other in zip(ax.lines, alone.lines, strict=True):
+        np.testing.assert_allclose(one.get_xydata(), other.get_xydata())
+
+
 def test_class_draws_draws_every_pass():
     layers = [keras.layers.Dropout(0.5), keras.layers.Dense(3, "softmax")]
     model = keras.Sequential([keras.Input((2,)), *layers])

@@ -1,5 +1,6 @@
 """Sets of classes that hold the true one with a stated probability."""
 
+import abc
 from typing import Any
 from typing import Self
 
@@ -15,7 +16,7 @@ from keras_seqtools.metrics._classes import checked_labels
 from keras_seqtools.metrics._classes import checked_probabilities
 
 
-class _ConformalSets(Conformal):
+class _ConformalSets(Conformal, abc.ABC):
     """The classes whose score is at most the quantile of the true ones'."""
 
     seed: int | None = None
@@ -76,9 +77,9 @@ class _ConformalSets(Conformal):
         sets[keeps] = self._scores(p, self._rng) <= quantile[:, None]
         return sets
 
+    @abc.abstractmethod
     def _scores(self, p: np.ndarray, rng: np.random.Generator) -> np.ndarray:
         """Of each class of `(items, classes)`: low where it is likely."""
-        raise NotImplementedError
 
 
 class LAC(_ConformalSets):

@@ -117,14 +117,7 @@ def calibration_error(
 
 
 def expected_calibration_error(
-    y_true: Any,
-    y_prob: Any,
-    *,
-    num_bins: int = 15,
-    mode: str = "auto",
-    from_logits: bool = False,
-    mask: Any = None,
-    sample_weight: Any = None,
+    y_true: Any, y_prob: Any, **kwargs: Any
 ) -> float:
     """The mean over the items of the gap of their bin, of equal width.
 
@@ -135,13 +128,7 @@ def expected_calibration_error(
     Args:
         y_true: Array of labels, as in `calibration_error`.
         y_prob: Array of probabilities, as in `calibration_error`.
-        num_bins: Positive integer, the number of bins. Defaults to `15`.
-        mode: `"auto"`, `"binary"`, `"top_label"` or `"classwise"`, as in
-            `calibration_error`. Defaults to `"auto"`.
-        from_logits: Boolean, whether `y_prob` holds logits. Defaults to
-            `False`.
-        mask: Boolean array, as in `calibration_error`. Defaults to `None`.
-        sample_weight: Array, as in `calibration_error`. Defaults to `None`.
+        **kwargs: Arguments of `calibration_error`, all but `norm`.
 
     Returns:
         Float in [0, 1], a difference of probabilities. NaN if nothing counts.
@@ -162,27 +149,10 @@ def expected_calibration_error(
     - [Naeini et al., 2015](https://doi.org/10.1609/aaai.v29i1.9602)
     - [Guo et al., 2017](https://arxiv.org/abs/1706.04599)
     """
-    return calibration_error(
-        y_true,
-        y_prob,
-        num_bins=num_bins,
-        mode=mode,
-        from_logits=from_logits,
-        mask=mask,
-        sample_weight=sample_weight,
-    )
+    return calibration_error(y_true, y_prob, norm="l1", **kwargs)
 
 
-def maximum_calibration_error(
-    y_true: Any,
-    y_prob: Any,
-    *,
-    num_bins: int = 15,
-    mode: str = "auto",
-    from_logits: bool = False,
-    mask: Any = None,
-    sample_weight: Any = None,
-) -> float:
+def maximum_calibration_error(y_true: Any, y_prob: Any, **kwargs: Any) -> float:
     """The largest gap of a bin, of equal width.
 
     A bin of one item may decide it: see the counts of `reliability_curve`.
@@ -190,13 +160,7 @@ def maximum_calibration_error(
     Args:
         y_true: Array of labels, as in `calibration_error`.
         y_prob: Array of probabilities, as in `calibration_error`.
-        num_bins: Positive integer, the number of bins. Defaults to `15`.
-        mode: `"auto"`, `"binary"`, `"top_label"` or `"classwise"`, as in
-            `calibration_error`. Defaults to `"auto"`.
-        from_logits: Boolean, whether `y_prob` holds logits. Defaults to
-            `False`.
-        mask: Boolean array, as in `calibration_error`. Defaults to `None`.
-        sample_weight: Array, as in `calibration_error`. Defaults to `None`.
+        **kwargs: Arguments of `calibration_error`, all but `norm`.
 
     Returns:
         Float in [0, 1], a difference of probabilities. NaN if nothing counts.
@@ -213,29 +177,10 @@ def maximum_calibration_error(
 
     - [Naeini et al., 2015](https://doi.org/10.1609/aaai.v29i1.9602)
     """
-    return calibration_error(
-        y_true,
-        y_prob,
-        num_bins=num_bins,
-        norm="max",
-        mode=mode,
-        from_logits=from_logits,
-        mask=mask,
-        sample_weight=sample_weight,
-    )
+    return calibration_error(y_true, y_prob, norm="max", **kwargs)
 
 
-def rms_calibration_error(
-    y_true: Any,
-    y_prob: Any,
-    *,
-    num_bins: int = 15,
-    mode: str = "auto",
-    debias: bool = False,
-    from_logits: bool = False,
-    mask: Any = None,
-    sample_weight: Any = None,
-) -> float:
+def rms_calibration_error(y_true: Any, y_prob: Any, **kwargs: Any) -> float:
     """The root over the items of the mean squared gap of their bin.
 
     Without `debias` it falls as the data grow, whatever the model; with it,
@@ -244,16 +189,7 @@ def rms_calibration_error(
     Args:
         y_true: Array of labels, as in `calibration_error`.
         y_prob: Array of probabilities, as in `calibration_error`.
-        num_bins: Positive integer, the number of bins. Defaults to `15`.
-        mode: `"auto"`, `"binary"`, `"top_label"` or `"classwise"`, as in
-            `calibration_error`. Defaults to `"auto"`.
-        debias: Boolean, whether to subtract from each squared gap what the
-            chance of the frequency adds to it. Weights then count rows.
-            Defaults to `False`.
-        from_logits: Boolean, whether `y_prob` holds logits. Defaults to
-            `False`.
-        mask: Boolean array, as in `calibration_error`. Defaults to `None`.
-        sample_weight: Array, as in `calibration_error`. Defaults to `None`.
+        **kwargs: Arguments of `calibration_error`, all but `norm`.
 
     Returns:
         Float in [0, 1], a difference of probabilities. NaN if nothing counts.
@@ -271,28 +207,11 @@ def rms_calibration_error(
     - [Hendrycks et al., 2019](https://arxiv.org/abs/1812.04606)
     - [Kumar et al., 2019](https://arxiv.org/abs/1909.10155), debiased
     """
-    return calibration_error(
-        y_true,
-        y_prob,
-        num_bins=num_bins,
-        norm="l2",
-        mode=mode,
-        debias=debias,
-        from_logits=from_logits,
-        mask=mask,
-        sample_weight=sample_weight,
-    )
+    return calibration_error(y_true, y_prob, norm="l2", **kwargs)
 
 
 def adaptive_calibration_error(
-    y_true: Any,
-    y_prob: Any,
-    *,
-    num_bins: int = 15,
-    mode: str = "auto",
-    from_logits: bool = False,
-    mask: Any = None,
-    sample_weight: Any = None,
+    y_true: Any, y_prob: Any, **kwargs: Any
 ) -> float:
     """The mean over the items of the gap of their bin, of equal mass.
 
@@ -304,13 +223,7 @@ def adaptive_calibration_error(
     Args:
         y_true: Array of labels, as in `calibration_error`.
         y_prob: Array of probabilities, as in `calibration_error`.
-        num_bins: Positive integer, the number of bins. Defaults to `15`.
-        mode: `"auto"`, `"binary"`, `"top_label"` or `"classwise"`, as in
-            `calibration_error`. Defaults to `"auto"`.
-        from_logits: Boolean, whether `y_prob` holds logits. Defaults to
-            `False`.
-        mask: Boolean array, as in `calibration_error`. Defaults to `None`.
-        sample_weight: Array, as in `calibration_error`. Defaults to `None`.
+        **kwargs: Arguments of `calibration_error`, all but `binning`.
 
     Returns:
         Float in [0, 1], a difference of probabilities. NaN if nothing counts.
@@ -328,28 +241,11 @@ def adaptive_calibration_error(
 
     - [Nixon et al., 2019](https://arxiv.org/abs/1904.01685)
     """
-    return calibration_error(
-        y_true,
-        y_prob,
-        num_bins=num_bins,
-        binning="quantile",
-        mode=mode,
-        from_logits=from_logits,
-        mask=mask,
-        sample_weight=sample_weight,
-    )
+    return calibration_error(y_true, y_prob, binning="quantile", **kwargs)
 
 
 def classwise_calibration_error(
-    y_true: Any,
-    y_prob: Any,
-    *,
-    num_bins: int = 15,
-    binning: str = "uniform",
-    threshold: float = 0.0,
-    from_logits: bool = False,
-    mask: Any = None,
-    sample_weight: Any = None,
+    y_true: Any, y_prob: Any, **kwargs: Any
 ) -> float:
     """The mean over the classes of the binary calibration error of each.
 
@@ -360,15 +256,7 @@ def classwise_calibration_error(
     Args:
         y_true: Array of labels, as in `calibration_error`.
         y_prob: Array of probabilities, as in `calibration_error`.
-        num_bins: Positive integer, the number of bins. Defaults to `15`.
-        binning: `"uniform"`, bins of equal width, or `"quantile"`, bins of
-            equal mass, in each class. Defaults to `"uniform"`.
-        threshold: Float in [0, 1). Where it is not 0, probabilities that are
-            not above it do not count. Defaults to `0.0`.
-        from_logits: Boolean, whether `y_prob` holds logits. Defaults to
-            `False`.
-        mask: Boolean array, as in `calibration_error`. Defaults to `None`.
-        sample_weight: Array, as in `calibration_error`. Defaults to `None`.
+        **kwargs: Arguments of `calibration_error`, all but `mode`.
 
     Returns:
         Float in [0, 1], a difference of probabilities. NaN if nothing counts.
@@ -387,14 +275,4 @@ def classwise_calibration_error(
     - [Kull et al., 2019](https://arxiv.org/abs/1910.12656)
     - [Nixon et al., 2019](https://arxiv.org/abs/1904.01685), threshold
     """
-    return calibration_error(
-        y_true,
-        y_prob,
-        num_bins=num_bins,
-        binning=binning,
-        mode="classwise",
-        threshold=threshold,
-        from_logits=from_logits,
-        mask=mask,
-        sample_weight=sample_weight,
-    )
+    return calibration_error(y_true, y_prob, mode="classwise", **kwargs)

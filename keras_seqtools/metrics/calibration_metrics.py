@@ -21,7 +21,8 @@ class _BinnedMetric(StreamingMetric):
     """Sums in bins of equal width, and what follows from them."""
 
     _norm = "l1"
-    _debias = False
+    _name = "expected_calibration_error"
+    debias = False
 
     def __init__(
         self,
@@ -32,7 +33,7 @@ class _BinnedMetric(StreamingMetric):
         name: str | None = None,
         dtype: Any = None,
     ) -> None:
-        super().__init__(name=name, dtype=dtype)
+        super().__init__(name=name or self._name, dtype=dtype)
         self.num_bins = check_positive_int("num_bins", num_bins)
         self.mode = check_mode(mode)
         self.from_logits = from_logits
@@ -77,7 +78,7 @@ class _BinnedMetric(StreamingMetric):
         self.sums.assign_add(ops.reshape(ops.stack(sums), self.sums.shape))
 
     def result(self) -> Any:
-        error = binned_error(self.sums, self._norm, self._debias)
+        error = binned_error(self.sums, self._norm, self.debias)
         return ops.where(ops.sum(self.sums[0]) == 0.0, 0.0, error)
 
     def reliability(self, level: float = 0.95) -> ReliabilityCurve:
@@ -132,7 +133,7 @@ class ExpectedCalibrationError(_BinnedMetric):
             `False`.
         num_classes: Positive integer, the number of classes. `"classwise"`
             needs it, and nothing else takes it. Defaults to `None`.
-        name: String. Defaults to `"expected_calibration_error"`.
+        name: String. Defaults to `None`: `"expected_calibration_error"`.
         dtype: The dtype policy of the metric. The state is float64 under any.
             Defaults to `None`.
 
@@ -151,17 +152,6 @@ class ExpectedCalibrationError(_BinnedMetric):
     - [Naeini et al., 2015](https://doi.org/10.1609/aaai.v29i1.9602)
     """
 
-    def __init__(
-        self,
-        num_bins: int = 15,
-        mode: str = "auto",
-        from_logits: bool = False,
-        num_classes: int | None = None,
-        name: str = "expected_calibration_error",
-        dtype: Any = None,
-    ) -> None:
-        super().__init__(num_bins, mode, from_logits, num_classes, name, dtype)
-
 
 @keras.saving.register_keras_serializable(package="keras_seqtools")
 class MaximumCalibrationError(_BinnedMetric):
@@ -179,7 +169,7 @@ class MaximumCalibrationError(_BinnedMetric):
             `False`.
         num_classes: Positive integer, the number of classes. `"classwise"`
             needs it, and nothing else takes it. Defaults to `None`.
-        name: String. Defaults to `"maximum_calibration_error"`.
+        name: String. Defaults to `None`: `"maximum_calibration_error"`.
         dtype: The dtype policy of the metric. The state is float64 under any.
             Defaults to `None`.
 
@@ -196,17 +186,7 @@ class MaximumCalibrationError(_BinnedMetric):
     """
 
     _norm = "max"
-
-    def __init__(
-        self,
-        num_bins: int = 15,
-        mode: str = "auto",
-        from_logits: bool = False,
-        num_classes: int | None = None,
-        name: str = "maximum_calibration_error",
-        dtype: Any = None,
-    ) -> None:
-        super().__init__(num_bins, mode, from_logits, num_classes, name, dtype)
+    _name = "maximum_calibration_error"
 
 
 @keras.saving.register_keras_serializable(package="keras_seqtools")
@@ -256,7 +236,7 @@ class RMSCalibrationError(_BinnedMetric):
         dtype: Any = None,
     ) -> None:
         super().__init__(num_bins, mode, from_logits, num_classes, name, dtype)
-        self._debias = debias
+        self.debias = debias
 
     def get_config(self) -> dict[str, Any]:
-        return {**super().get_config(), "debias": self._debias}
+        return {**super().get_config(), "debias": self.debias}

@@ -1,5 +1,6 @@
 """What heads for counts share: the integers from 0, and an exposure."""
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -64,3 +65,21 @@ class CountHead(DistributionHead):
         # Half an event, so that the logarithm exists where there is none.
         rate = (y.sum(0) + 0.5) / np.exp(offset).sum(0)
         return np.log(rate), np.ones_like(rate)
+
+    def _tail_function(self, y_pred: Any) -> Callable[..., Any]:
+        parameters = self.split(y_pred)
+        # Nothing is above this, and of infinity formulas make NaN.
+        return lambda y, above: self._tail(
+            ops.minimum(y, 1e300), above, **parameters
+        )
+
+    def _tail(self, y: Any, above: bool, *args: Any, **parameters: Any) -> Any:
+        """P(Y <= y), or with `above` P(Y > y), for `y >= 0`, in float64."""
+        raise NotImplementedError
+
+
+def split_seed(seed: Any) -> Any:
+    """Two seeds for draws that have nothing to do with each other."""
+    from tensorflow_probability import random  # slow to import
+
+    return random.split_seed(seed)

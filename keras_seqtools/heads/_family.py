@@ -11,6 +11,7 @@ from keras import ops
 
 from keras_seqtools._validation import check_fractions
 from keras_seqtools._validation import same_shape
+from keras_seqtools.heads import _tfd as tfd
 from keras_seqtools.heads._quantiles import invert_cdf
 
 
@@ -180,11 +181,23 @@ class Family:
         """P(Y > threshold), `(..., units)`."""
         return self._probability(float(threshold), y_pred, above=True)
 
-    def sample(self, y_pred: Any, n: int, seed: Any = None) -> Any:
-        """`n` draws of Y, `(n, ..., units)`; the same for the same seed."""
+    def sample(self, y_pred: Any, n: Any, seed: Any = None) -> Any:
+        """`n` draws of Y, `(n, ..., units)`; the same for the same seed.
+
+        For `n=()` a single one, `(..., units)`. NaN where a parameter of the
+        item is not finite.
+        """
         if isinstance(seed, Integral):
             seed = (0, int(seed))  # TFP's form of a seed without hidden state
-        return self.distribution(y_pred).sample(n, seed=seed)
+        kind = self.distribution(y_pred).reparameterization_type
+        if kind == tfd.FULLY_REPARAMETERIZED:
+            return self._sample(n, seed, **self.split(y_pred))
+        # Samplers that reject would go on for ever, and those that choose
+        # among components would choose one.
+        is_finite = ops.all(ops.isfinite(y_pred), axis=-1, keepdims=True)
+        drawable = ops.where(is_finite, y_pred, 1.0)
+        draws = self._sample(n, seed, **self.split(drawable))
+        return ops.where(is_finite, draws, np.nan)
 
     def mixture_quantile(self, y_pred: Any, q: Any) -> Any:
         """Quantiles of the equal mixture over the first axis of `y_pred`.
@@ -194,12 +207,12 @@ class Family:
         """
         y_pred = ops.convert_to_tensor(y_pred)
         precise = ops.cast(y_pred, "float64")
-        components = self._marginals(precise)
+        tail = self._tail_function(precise)
         center, variance = self._center_and_variance(precise)
         total = ops.mean(variance, axis=0) + ops.var(center, axis=0)
 
         def cdf(y: Any) -> Any:
-            p = ops.mean(self._cdf(y[:, None], components), axis=1)
+            p = ops.mean(self._cdf(y[:, None], tail), axis=1)
             return ops.reshape(p, ops.shape(y))  # TFP may lose the shape
 
         quantiles = invert_cdf(
@@ -284,6 +297,9 @@ class Family:
     def _log_prob(self, y: Any, *args: Any, **parameters: Any) -> Any:
         return self.make_distribution(**parameters).log_prob(y)
 
+    def _sample(self, n: Any, seed: Any, *args: Any, **parameters: Any) -> Any:
+        return self.make_distribution(**parameters).sample(n, seed=seed)
+
     def _moment(self, name: str, y_pred: Any) -> Any:
         distribution = self._marginals(y_pred)
         try:
@@ -316,24 +332,35 @@ class Family:
         The cdf of a discrete family loses too many digits in float32.
         """
         y_pred = ops.convert_to_tensor(y_pred)
-        precise = self._marginals(ops.cast(y_pred, "float64"))
-        return ops.cast(self._cdf(y, precise, above), y_pred.dtype)
+        tail = self._tail_function(ops.cast(y_pred, "float64"))
+        return ops.cast(self._cdf(y, tail, above), y_pred.dtype)
 
-    def _cdf(self, y: Any, distribution: Any, above: bool = False) -> Any:
-        """TFP's cdf, made right between integers and outside the support.
-
-        With `above` its complement, which has digits where the cdf is 1.
-        """
-        y = ops.cast(y, distribution.dtype)
+    def _cdf(
+        self, y: Any, tail: Callable[..., Any], above: bool = False
+    ) -> Any:
+        """The tail, made right between integers and outside the support."""
+        # `ops.cast` would take a Python number for float32 first.
+        y = ops.convert_to_tensor(y, "float64")
         if self.discrete:
             y = ops.floor(y)
-        inside = ops.clip(y, *self.support)
-        try:
-            p = (
-                distribution.survival_function(inside)
-                if above
-                else distribution.cdf(inside)
-            )
-        except NotImplementedError as error:
-            raise ValueError(f"`{type(self).__name__}` has no cdf.") from error
+        p = tail(ops.clip(y, *self.support), above)
         return ops.where(y < self.support[0], float(above), p)
+
+    def _tail_function(self, y_pred: Any) -> Callable[..., Any]:
+        """The function of `y` that is P(Y <= y), inside the support.
+
+        With `above` it is the complement, with digits where the cdf is 1.
+        """
+        distribution = self._marginals(y_pred)
+
+        def tail(y: Any, above: bool) -> Any:
+            try:
+                if above:
+                    return distribution.survival_function(y)
+                return distribution.cdf(y)
+            except NotImplementedError as error:
+                raise ValueError(
+                    f"`{type(self).__name__}` has no cdf."
+                ) from error
+
+        return tail

@@ -14,27 +14,38 @@ Reference:
 import math
 from typing import Any
 
+import keras
 from keras import ops
 
 _LOG_2PI = math.log(2.0 * math.pi)
+# Of `exp_remainder`, and Bernoulli's numbers over 2 * 1, 4 * 3, 6 * 5, ....
+_EXPONENTIAL = tuple(1.0 / math.factorial(n) for n in range(2, 17))
+_STIRLING = (
+    1.0 / 12.0,
+    -1.0 / 360.0,
+    1.0 / 1260.0,
+    -1.0 / 1680.0,
+    1.0 / 1188.0,
+    -691.0 / 360360.0,
+    1.0 / 156.0,
+    -3617.0 / 122400.0,
+)
+_STIRLING_SLOPE = tuple((1 - 2 * n) * c for n, c in enumerate(_STIRLING, 1))
 
 
 def exp_remainder(t: Any) -> Any:
     """`exp(t) - 1 - t`, which is never negative."""
     small = ops.clip(t, -0.5, 0.5)
-    series = 0.0
-    for n in range(10, 1, -1):
-        series = series * small + 1.0 / math.factorial(n)
+    series = _series(small, _EXPONENTIAL, 9)
     return ops.where(ops.abs(t) < 0.5, small * small * series, ops.expm1(t) - t)
 
 
 def stirling_error(x: Any) -> Any:
     """`lgamma(x) - ((x - 1/2) log x - x + log(2 pi) / 2)` for `x > 0`."""
-    # Above 8 a short series is exact; what is below is moved up by 8.
+    # Above 8 the series is exact; what is below is moved up by 8.
     is_large = x >= 8.0
     inverse = 1.0 / ops.where(is_large, x, x + 8.0)
-    square = inverse * inverse
-    series = inverse * (1.0 / 12.0 - square * (1.0 / 360.0 - square / 1260.0))
+    series = inverse * _series(inverse * inverse, _STIRLING, 3)
     x = ops.minimum(x, 8.0)
     # x (x + 1) ... (x + 7): the first goes with the last, and so on.
     pair = x * (x + 7.0)
@@ -54,7 +65,7 @@ def stirling_slope(x: Any) -> Any:
     is_large = x >= 8.0
     inverse = 1.0 / ops.where(is_large, x, x + 8.0)
     square = inverse * inverse
-    series = square * (square * (1.0 / 120.0 - square / 252.0) - 1.0 / 12.0)
+    series = square * _series(square, _STIRLING_SLOPE, 3)
     x = ops.minimum(x, 8.0)
     pair = x * (x + 7.0)
     reciprocals = (2.0 * x + 7.0) * (
@@ -65,6 +76,16 @@ def stirling_slope(x: Any) -> Any:
     )
     moved = ops.log1p(8.0 / x) + 4.0 / (x * (x + 8.0)) - reciprocals
     return series + ops.where(is_large, 0.0, moved)
+
+
+def _series(x: Any, coefficients: tuple[float, ...], in_float32: int) -> Any:
+    """The polynomial, of as many terms as the digits of `x` need."""
+    if keras.backend.standardize_dtype(x.dtype) != "float64":
+        coefficients = coefficients[:in_float32]
+    value = coefficients[-1]
+    for coefficient in reversed(coefficients[:-1]):
+        value = value * x + coefficient
+    return value
 
 
 def normal_log_prob(y: Any, loc: Any, scale: Any) -> Any:

@@ -3,12 +3,15 @@
 from typing import Any
 
 import keras
+import numpy as np
 from keras import ops
 
 from keras_seqtools.heads import _precise
+from keras_seqtools.heads import _special
 from keras_seqtools.heads import _tfd as tfd
 from keras_seqtools.heads import links
 from keras_seqtools.heads._count_head import CountHead
+from keras_seqtools.heads._count_head import split_seed
 
 
 @keras.saving.register_keras_serializable(package="keras_seqtools")
@@ -57,6 +60,9 @@ class PoissonHead(CountHead):
     def make_distribution(self, log_rate: Any) -> Any:
         return tfd.Poisson(log_rate=log_rate)
 
+    def _sample(self, n: Any, seed: Any, log_rate: Any) -> Any:
+        return tfd.Poisson(log_rate=log_rate).sample(n, seed=seed)
+
     def mean(self, y_pred: Any) -> Any:
         return ops.exp(self.split(y_pred)["log_rate"])
 
@@ -65,6 +71,9 @@ class PoissonHead(CountHead):
 
     def _log_prob(self, y: Any, log_rate: Any) -> Any:
         return _precise.poisson_log_prob(y, log_rate)
+
+    def _tail(self, y: Any, above: bool, log_rate: Any) -> Any:
+        return _special.poisson_cdf(y, ops.exp(log_rate), above)
 
 
 @keras.saving.register_keras_serializable(package="keras_seqtools")
@@ -121,3 +130,18 @@ class NegativeBinomialHead(CountHead):
 
     def _log_prob(self, y: Any, log_mean: Any, dispersion: Any) -> Any:
         return _precise.negative_binomial_log_prob(y, log_mean, dispersion)
+
+    def _sample(self, n: Any, seed: Any, log_mean: Any, dispersion: Any) -> Any:
+        # TFP's overflows above means of about 1e8, and may not end.
+        of_rate, of_count = split_seed(seed)
+        shape = 1.0 / dispersion
+        rate = ops.exp(log_mean) * tfd.Gamma(shape, shape).sample(n, of_rate)
+        is_known = ~ops.isnan(rate)
+        counts = tfd.Poisson(ops.where(is_known, rate, 1.0)).sample(
+            seed=of_count
+        )
+        return ops.where(is_known, counts, np.nan)
+
+    def _tail(self, y: Any, above: bool, log_mean: Any, dispersion: Any) -> Any:
+        p = _special.negative_binomial_cdf(y, ops.exp(log_mean), dispersion)
+        return 1.0 - p if above else p

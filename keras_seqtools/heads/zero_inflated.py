@@ -8,6 +8,7 @@ from keras import ops
 from keras_seqtools.heads import _tfd as tfd
 from keras_seqtools.heads import links
 from keras_seqtools.heads._count_head import CountHead
+from keras_seqtools.heads._count_head import split_seed
 from keras_seqtools.heads.counts import NegativeBinomialHead
 from keras_seqtools.heads.counts import PoissonHead
 
@@ -53,6 +54,20 @@ class _ZeroInflated(CountHead):
         )
         zero = ops.logaddexp(ops.log_sigmoid(zero_logit), count)
         return ops.where(y == 0.0, zero, count)
+
+    def _sample(
+        self, n: Any, seed: Any, zero_logit: Any, **parameters: Any
+    ) -> Any:
+        of_zero, of_count = split_seed(seed)
+        counts = super()._sample(n, of_count, **parameters)
+        is_zero = tfd.Bernoulli(logits=zero_logit).sample(n, of_zero) == 1
+        return ops.where(is_zero, 0.0, counts)
+
+    def _tail(
+        self, y: Any, above: bool, zero_logit: Any, **parameters: Any
+    ) -> Any:
+        p = ops.sigmoid(-zero_logit) * super()._tail(y, above, **parameters)
+        return p if above else ops.sigmoid(zero_logit) + p
 
 
 @keras.saving.register_keras_serializable(package="keras_seqtools")

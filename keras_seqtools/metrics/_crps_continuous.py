@@ -15,7 +15,7 @@ from typing import Any
 from keras import ops
 
 from keras_seqtools.heads import _precise
-from keras_seqtools.metrics import _special
+from keras_seqtools.heads import _special
 
 # From here on a Student t is a normal distribution, to that many digits.
 _MOST_DF = 1e8

@@ -19,7 +19,7 @@ import numpy as np
 from keras import ops
 
 from keras_seqtools.heads import _precise
-from keras_seqtools.metrics import _special
+from keras_seqtools.heads import _special
 
 # Places `x` and weights of an integral over all `x > 0` by the trapezoidal
 # rule in `log(x)`, ever wider spaced: for what rises and falls at least like

@@ -1,5 +1,8 @@
 """The pieces of likelihoods, against float64 where that is exact itself."""
 
+import decimal
+import math
+
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -27,6 +30,45 @@ def test_exp_remainder():
     series = exact**2 / 2 * (1 + exact / 3 * (1 + exact / 4))
     expected = np.where(np.abs(exact) < 1e-3, series, np.expm1(exact) - exact)
     np.testing.assert_allclose(_precise.exp_remainder(t), expected, rtol=1e-6)
+
+
+PI = decimal.Decimal("3.14159265358979323846264338327950288419716939937511")
+
+
+def test_stirling_error_in_float64():
+    """Of integers and halves, whose gamma functions are factorials."""
+    x = [*range(1, 30), 100, 1000, 10000]
+    expected = []
+    with decimal.localcontext(prec=60):
+        for two_x in (2 * n - half for n in x for half in (0, 1)):
+            n = two_x // 2
+            if two_x % 2:
+                value = decimal.Decimal(math.factorial(2 * n)) * PI.sqrt()
+                value /= math.factorial(n) * 4**n
+            else:
+                value = decimal.Decimal(math.factorial(n - 1))
+            place = decimal.Decimal(two_x) / 2
+            rest = (place - 1 / decimal.Decimal(2)) * place.ln() - place
+            expected.append(float(value.ln() - rest - (2 * PI).ln() / 2))
+    x = np.array([n - half for n in x for half in (0.0, 0.5)])
+    found = _precise.stirling_error(x)
+    np.testing.assert_allclose(found, expected, rtol=0.0, atol=1e-14)
+
+
+def test_stirling_slope_in_float64():
+    x = np.geomspace(0.1, 30.0, 100)
+    expected = special.digamma(x) - np.log(x) + 0.5 / x
+    found = _precise.stirling_slope(x)
+    np.testing.assert_allclose(found, expected, rtol=1e-14, atol=1e-14)
+
+
+def test_exp_remainder_in_float64():
+    t = np.concatenate([np.geomspace(1e-8, 9.0), -np.geomspace(1e-8, 9.0)])
+    with decimal.localcontext(prec=60):
+        places = [decimal.Decimal(float(one)) for one in t]
+        expected = [float(one.exp() - 1 - one) for one in places]
+    found = _precise.exp_remainder(t)
+    np.testing.assert_allclose(found, expected, rtol=2e-15)
 
 
 def by_products(y, log_mean, dispersion):

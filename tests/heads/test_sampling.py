@@ -2,7 +2,10 @@
 
 import families
 import numpy as np
+import pytest
 from scipy import stats
+
+import keras_seqtools as kst
 
 DRAWS = 20_000
 LEVELS = np.array([0.001, 0.01, *np.linspace(0.05, 0.95, 19), 0.99, 0.999])
@@ -50,3 +53,42 @@ def test_draws_follow_the_seed(case):
     assert (
         np.asarray(draws) != np.asarray(head.sample(y_pred, 200, seed=4))
     ).any()
+
+
+@families.EVERY_FAMILY
+@pytest.mark.parametrize("bad", [np.nan, np.inf])
+def test_what_is_not_finite_is_not_drawn_from(case, bad):
+    head = case.make()
+    y_pred = np.tile(case.emitted()[:1], (3, 1))
+    y_pred[1] = bad
+    draws = np.asarray(head.sample(y_pred, 2, seed=3))
+    is_nan = np.isnan(draws).any(axis=-1)
+    assert not is_nan[:, [0, 2]].any()
+    if np.isnan(bad):
+        assert is_nan[:, 1].all()
+    else:  # a normal distribution about infinity is there
+        assert (is_nan | np.isinf(draws).any(-1))[:, 1].all()
+
+
+@pytest.mark.parametrize("mean", [1e3, 1e9, 1e30])
+@pytest.mark.parametrize("dispersion", [1e-4, 0.5])
+def test_counts_of_any_size(mean, dispersion):
+    # Where TFP's own draws are infinite, or never come.
+    head = kst.heads.NegativeBinomialHead()
+    y_pred = np.array([[np.log(mean), dispersion]], "float32")
+    draws = np.asarray(head.sample(y_pred, DRAWS, seed=3), "float64")[:, 0, 0]
+    # So many that the law of the counts is that of their rate.
+    law = stats.gamma(1.0 / dispersion, scale=mean * dispersion)
+    if mean < 1e4:
+        shape = 1.0 / dispersion
+        law = stats.nbinom(shape, shape / (shape + mean))
+    edges = np.unique(law.ppf(np.linspace(0.05, 0.95, 19)))
+    check_follows(draws, law.cdf, edges)
+
+
+def test_one_draw_without_an_axis():
+    head = kst.heads.NormalHead()
+    y_pred = np.array([[1.0, 2.0], [3.0, 4.0]], "float32")
+    one = head.sample(y_pred, (), seed=3)
+    assert one.shape == (2, 1)
+    np.testing.assert_array_equal(one, head.sample(y_pred, (), seed=3))

@@ -357,7 +357,7 @@ def draw(
         score = np.concatenate([scores[key] for _, scores in folds])
         kst.plots.roc(is_novel, score, label=", ".join(key), ax=right)
     right.set_title("ROC of the same, and of others")
-    kst.plots.score_histogram(score, is_novel, ax=left)
+    kst.plots.score_histogram(is_novel, score, ax=left)
     left.set_xlabel("mutual information of the passes")
     left.set_title("All digits left out, together")
     figure.savefig(path, dpi=120)

@@ -37,6 +37,25 @@ def flatten_layers(model: Any) -> list[Any]:
     return list(dict.fromkeys(model._flatten_layers()))
 
 
+def stateful_layers(model: Any) -> list[Any]:
+    """Recurrent layers of the model that keep their states between batches."""
+    return [
+        layer
+        for layer in flatten_layers(model)
+        if isinstance(layer, keras.layers.RNN) and layer.stateful
+    ]
+
+
+def with_attributes(layer: Any, **attributes: Any) -> Any:
+    """A layer that shares all with another, weights too, but attributes."""
+    twin = object.__new__(type(layer))
+    # Not by `setattr`, which would tell what they share of the twin.
+    twin.__dict__.update(layer.__dict__, **attributes)
+    # What has replaced the method for a while calls it for the other.
+    twin.__dict__.pop("call", None)
+    return twin
+
+
 def seed_generators(layer: Any) -> list[Any]:
     """The seed generators that the layer itself owns."""
     return list(layer._seed_generators)

@@ -51,6 +51,38 @@ def test_layers_are_found_at_any_depth_once():
     assert kinds.count("GRUCell") == kinds.count("LSTMCell") == 2
 
 
+def test_stateful_layers_are_found_in_nested_models():
+    gru = keras.layers.GRU(2, stateful=True)
+    inner = keras.Sequential([keras.Input((3, 1), batch_size=2), gru])
+    outer = keras.Sequential([keras.Input((3, 1), batch_size=2), inner])
+    assert internals.stateful_layers(outer) == [gru]
+    assert not internals.stateful_layers(keras.layers.GRU(2))
+
+
+def test_a_layer_with_other_attributes_shares_the_rest():
+    layer = keras.layers.GRU(3)
+    x = np.ones((2, 4, 1), "float32")
+    expected = np.asarray(layer(x))
+    twin = internals.with_attributes(
+        layer, return_state=True, return_sequences=True
+    )
+    before, attributes = len(layer.variables), dict(vars(layer))
+    outputs, state = twin(x)
+    np.testing.assert_allclose(outputs[:, -1], expected, rtol=1e-6)
+    np.testing.assert_allclose(state, expected, rtol=1e-6)
+    # Nothing is said of the other, nor tracked by it.
+    assert not layer.return_state
+    assert len(layer.variables) == before
+    assert vars(layer) == attributes
+    layer.set_weights([weight + 1.0 for weight in layer.get_weights()])
+    np.testing.assert_allclose(twin(x)[1], layer(x), rtol=1e-6)
+    # A method that was replaced for a while would speak for the other.
+    object.__setattr__(layer, "call", None)
+    twin = internals.with_attributes(layer, return_state=True)
+    object.__delattr__(layer, "call")
+    np.testing.assert_allclose(twin(x)[1], layer(x), rtol=1e-6)
+
+
 def test_seed_generators_belong_to_the_layer_that_draws():
     assert len(internals.seed_generators(L.Dropout(0.1))) == 1
     assert internals.seed_generators(L.Dense(3)) == []

@@ -41,7 +41,7 @@ from scipy.special import softmax
 from threadpoolctl import threadpool_limits
 
 import keras_seqtools as kst
-from keras_seqtools.calibration._items import Items
+from keras_seqtools.calibration._fit_items import Items
 
 Call = Callable[[], Any]
 

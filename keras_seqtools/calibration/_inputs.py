@@ -1,19 +1,20 @@
-"""What `fit` takes: arrays, or results of `predict_uncertainty`.
-
-Results are known by their attributes: nothing of theirs is imported.
-"""
+"""What `fit` takes: arrays, or results of `predict_uncertainty`."""
 
 from typing import Any
 
 import numpy as np
 
-from keras_seqtools._validation import align_left
 from keras_seqtools._validation import invalid
+from keras_seqtools.metrics._items import same_shaped
+from keras_seqtools.metrics._numbers import numbers
+from keras_seqtools.metrics._results import is_classification
+from keras_seqtools.metrics._results import is_regression
+from keras_seqtools.metrics._weights import joint_mask
 
 
 def mean_and_std(y_pred: Any, std: Any) -> tuple[Any, Any, Any]:
     """Mean, standard deviation (or None) and mask (or None)."""
-    if not hasattr(y_pred, "aleatoric_variance"):
+    if not is_regression(y_pred):
         return y_pred, std, None
     if std is not None:
         raise invalid("std", "`None` beside a result, which has its own", std)
@@ -22,7 +23,7 @@ def mean_and_std(y_pred: Any, std: Any) -> tuple[Any, Any, Any]:
 
 def interval_ends(lower: Any, upper: Any, level: float) -> tuple[Any, Any, Any]:
     """Both ends of an interval, and the mask (or None)."""
-    is_result = hasattr(lower, "interval")
+    is_result = is_regression(lower)
     if is_result != (upper is None):
         raise invalid("upper", "`None` just where `lower` is a result", upper)
     if is_result:
@@ -36,23 +37,14 @@ def class_probabilities(y_prob: Any) -> tuple[np.ndarray, Any]:
     One sigmoid, `(batch,)` or a last axis of 1, is the second of two classes.
     """
     mask = None
-    if hasattr(y_prob, "class_probabilities"):
+    if is_classification(y_prob):
         y_prob, mask = y_prob.probabilities, y_prob.mask
-    p = np.asarray(y_prob)
+    p = numbers("y_prob", y_prob)
     if p.ndim == 1:
         p = p[:, None]
     if p.shape[-1] == 1:
         p = np.concatenate([1 - p, p], axis=-1)
     return p, mask
-
-
-def joint_mask(items: tuple[int, ...], *masks: Any) -> np.ndarray:
-    """What all of the masks keep; None keeps everything."""
-    joint = np.ones(items, bool)
-    for mask in masks:
-        if mask is not None:
-            joint &= align_left("mask", np.asarray(mask, bool), items)
-    return joint
 
 
 def counted(
@@ -63,19 +55,16 @@ def counted(
     The arrays have one shape, behind an axis of rows, and what is kept is
     finite.
     """
-    arrays = [np.asarray(value, "float64") for value in values.values()]
-    shapes = [array.shape for array in arrays]
+    arrays = {name: numbers(name, value) for name, value in values.items()}
+    (first, y), *others = arrays.items()
     # As heads do, which predict `(batch, 1)` of targets `(batch,)`.
-    if len(set(shapes[1:])) == 1 and (*shapes[0], 1) == shapes[1]:
-        arrays[0] = arrays[0][..., None]
-        shapes[0] = shapes[1]
-    if len(set(shapes)) > 1 or shapes[0] == ():
-        raise ValueError(
-            "The arrays must have the same shape, rows first: nothing is "
-            f"broadcast. Received: {dict(zip(values, shapes, strict=True))}"
-        )
-    keeps = joint_mask(shapes[0], *masks)
-    kept = tuple(array[keeps] for array in arrays)
+    if {array.shape for _, array in others} == {(*y.shape, 1)}:
+        arrays[first] = y[..., None]
+    if not y.shape:
+        raise invalid(first, "an array, rows first", values[first])
+    checked = same_shaped("float64", **arrays)
+    keeps = joint_mask(checked[0].shape, *masks)
+    kept = tuple(array[keeps] for array in checked)
     for name, array in zip(values, kept, strict=True):
         if not np.isfinite(array).all():
             raise invalid(name, "finite numbers where the mask is true", array)

@@ -11,6 +11,8 @@ from typing import Any
 
 import numpy as np
 
+from keras_seqtools.metrics._scores import to_probabilities
+
 # Draws every parameter to where it starts, so little that it is felt only
 # where the data leave it free: classes that did not come, separable ones. It
 # is a share of the largest curvature, so that the units do not matter.
@@ -113,10 +115,7 @@ class _Objective:
         def product(vector: np.ndarray) -> np.ndarray:
             found, total = np.zeros_like(theta), 0.0
             for features, _, weight in self.linear.chunks():
-                p = self.linear.forward(features, theta)
-                p -= p.max(axis=-1, keepdims=True)
-                np.exp(p, out=p)
-                p /= p.sum(axis=-1, keepdims=True)
+                p = to_probabilities(self.linear.forward(features, theta), np)
                 change = self.linear.forward(features, vector)
                 change -= (p * change).sum(axis=-1, keepdims=True)
                 change *= p * weight[:, None]

@@ -8,16 +8,18 @@ from typing import Self
 import keras
 import numpy as np
 
-from keras_seqtools.calibration._items import Items
-from keras_seqtools.calibration._items import read_items
-from keras_seqtools.calibration._items import slices
-from keras_seqtools.calibration._items import widened
+from keras_seqtools.calibration._fit_items import Items
+from keras_seqtools.calibration._fit_items import read_items
+from keras_seqtools.calibration._fit_items import slices
 from keras_seqtools.calibration._layer import CalibrationLayer
-from keras_seqtools.calibration._scores import to_logits
-from keras_seqtools.calibration._scores import to_probabilities
 from keras_seqtools.calibration.report import RecalibrationReport
 from keras_seqtools.calibration.report import compare
 from keras_seqtools.metrics._classes import SLACK
+from keras_seqtools.metrics._numbers import numbers
+from keras_seqtools.metrics._results import is_classification
+from keras_seqtools.metrics._scores import to_logits
+from keras_seqtools.metrics._scores import to_probabilities
+from keras_seqtools.metrics._scores import widened
 
 
 class Recalibrator(abc.ABC):
@@ -120,7 +122,7 @@ class Recalibrator(abc.ABC):
                 the fit, or probabilities are outside of [0, 1].
         """
         self._check_fitted()
-        scores = np.asarray(_unpack(y_prob, self.from_logits)[0])
+        scores = numbers("y_prob", _unpack(y_prob, self.from_logits)[0])
         classes = 1 if scores.ndim == 1 else scores.shape[-1]
         if classes != self.num_classes:
             raise ValueError(
@@ -191,11 +193,11 @@ class Recalibrator(abc.ABC):
         """The map itself, of float64 logits or of probabilities."""
 
     def _mapped(self, scores: Any, xp: Any) -> Any:
-        if self._on_logits and self.from_logits:
+        if self.from_logits:
             scores = xp.array(scores, dtype="float64")
-        elif self._on_logits:
+        if self._on_logits and not self.from_logits:
             scores = to_logits(scores, xp)
-        elif self.from_logits:
+        elif self.from_logits and not self._on_logits:
             scores = to_probabilities(scores, xp)
         return self._map(scores, xp)
 
@@ -215,7 +217,7 @@ class Recalibrator(abc.ABC):
 
 def _unpack(y_prob: Any, from_logits: bool) -> tuple[Any, Any, int]:
     """Scores, mask and passes, of arrays or of a result of the package."""
-    if not hasattr(y_prob, "mean_probabilities"):
+    if not is_classification(y_prob):
         return y_prob, None, 1
     if from_logits:
         raise ValueError(

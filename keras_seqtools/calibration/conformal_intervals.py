@@ -10,8 +10,8 @@ from keras_seqtools.calibration._conformal import Conformal
 from keras_seqtools.calibration._inputs import check_positive
 from keras_seqtools.calibration._inputs import counted
 from keras_seqtools.calibration._inputs import interval_ends
-from keras_seqtools.calibration._inputs import joint_mask
 from keras_seqtools.calibration._inputs import mean_and_std
+from keras_seqtools.metrics._weights import joint_mask
 
 
 class SplitConformal(Conformal):

@@ -10,10 +10,10 @@ from keras_seqtools._validation import check_positive_int
 from keras_seqtools._validation import invalid
 from keras_seqtools.calibration._conformal import Conformal
 from keras_seqtools.calibration._inputs import class_probabilities
-from keras_seqtools.calibration._inputs import joint_mask
-from keras_seqtools.metrics._classes import align_labels
+from keras_seqtools.metrics._classes import aligned_arrays
 from keras_seqtools.metrics._classes import checked_labels
 from keras_seqtools.metrics._classes import checked_probabilities
+from keras_seqtools.metrics._weights import joint_mask
 
 
 class _ConformalSets(Conformal, abc.ABC):
@@ -42,7 +42,7 @@ class _ConformalSets(Conformal, abc.ABC):
                 that is none of the classes, or no probabilities.
         """
         y_prob, known = class_probabilities(y_prob)
-        y_true, y_prob = align_labels(np.asarray(y_true), y_prob)
+        y_true, y_prob = aligned_arrays(y_true, y_prob)
         keeps, p = _counted(y_prob, mask, known)
         labels = checked_labels(y_true[keeps], p.shape[-1])[:, None]
         rng, self._rng = np.random.default_rng(self.seed).spawn(2)
@@ -255,10 +255,5 @@ class RAPS(APS):
 def _counted(y_prob: np.ndarray, *masks: Any) -> tuple[np.ndarray, np.ndarray]:
     """The joint mask, and the probabilities that it keeps, in float64."""
     keeps = joint_mask(y_prob.shape[:-1], *masks)
-    p = checked_probabilities(y_prob[keeps], False).astype("float64")
-    # What half precision may leave of a softmax.
-    if not (np.abs(p.sum(axis=-1) - 1.0) <= 0.01).all():
-        raise invalid(
-            "y_prob", "rows that sum to 1: one choice between classes", p
-        )
-    return keeps, p
+    p = checked_probabilities(y_prob[keeps], from_logits=False)
+    return keeps, p.astype("float64")

@@ -7,7 +7,7 @@ import numpy as np
 
 from keras_seqtools._validation import check_positive_int
 from keras_seqtools._validation import invalid
-from keras_seqtools.calibration._items import Items
+from keras_seqtools.calibration._fit_items import Items
 from keras_seqtools.calibration._recalibrator import Recalibrator
 from keras_seqtools.metrics._bins import binned_sums
 from keras_seqtools.metrics._bins import mass_prob_hits

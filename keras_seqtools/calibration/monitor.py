@@ -9,7 +9,7 @@ import keras
 import numpy as np
 from keras import ops
 
-from keras_seqtools._keras_internals import flatten_layers
+from keras_seqtools._keras_internals import stateful_layers
 from keras_seqtools._keras_internals import unnamed_seed_generators
 from keras_seqtools._validation import check_positive_int
 from keras_seqtools.heads import DistributionHead
@@ -75,6 +75,11 @@ class CalibrationMonitor(keras.callbacks.Callback):
         prefix: String, what the names in the logs begin with. Defaults to
             `"val_"`.
 
+    Raises:
+        ValueError: At the end of the first epoch that brings them, if the
+            logs have one of the names already, of a metric of `compile` or
+            another monitor: choose another prefix.
+
     Example:
 
     >>> x, y = np.random.default_rng(0).normal(size=(2, 99, 1))
@@ -121,6 +126,14 @@ class CalibrationMonitor(keras.callbacks.Callback):
     def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
         if not self._scores or (epoch + 1) % self.every == 0:
             self._scores = self._score()
+        taken = sorted(self._scores.keys() & logs.keys())
+        if taken:
+            raise ValueError(
+                "`CalibrationMonitor` would overwrite what the logs have of "
+                f"others, a metric of `compile` or another monitor: {taken}. "
+                "Expected a prefix of its own. "
+                f"Received: prefix={self.prefix!r}"
+            )
         logs.update(self._scores)
 
     def _score(self) -> dict[str, float]:
@@ -165,11 +178,7 @@ class CalibrationMonitor(keras.callbacks.Callback):
 @contextlib.contextmanager
 def _unchanged(model: keras.Model) -> Iterator[None]:
     """Afterwards nothing that a prediction may change has changed."""
-    states = [
-        layer.states
-        for layer in flatten_layers(model)
-        if isinstance(layer, keras.layers.RNN) and layer.stateful
-    ]
+    states = [layer.states for layer in stateful_layers(model)]
     variables = [
         *model.non_trainable_variables,
         *(generator.state for generator in unnamed_seed_generators()),

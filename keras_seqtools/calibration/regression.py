@@ -11,6 +11,7 @@ from keras_seqtools._validation import invalid
 from keras_seqtools.calibration._inputs import check_positive
 from keras_seqtools.calibration._inputs import counted
 from keras_seqtools.calibration._inputs import mean_and_std
+from keras_seqtools.metrics._results import is_regression
 from keras_seqtools.metrics._weights import mask_and_weight
 
 # A quantile nearer to 0 or 1 is infinite in float32.
@@ -115,7 +116,7 @@ class StdScaling:
         """
         if not hasattr(self, "scale_"):
             raise ValueError("This `StdScaling` is not fitted: call `fit`.")
-        if hasattr(std, "aleatoric_variance"):
+        if is_regression(std):
             std = std.std
         return self.scale_ * np.asarray(std, "float64")
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from keras_seqtools.calibration._items import Items
+from keras_seqtools.calibration._fit_items import Items
 
 _NUM_BINS = 15
 # Standard errors to either side, for 95 %.

@@ -11,7 +11,7 @@ import keras
 import numpy as np
 
 from keras_seqtools._validation import invalid
-from keras_seqtools.calibration._items import Items
+from keras_seqtools.calibration._fit_items import Items
 from keras_seqtools.calibration._likelihood import Chunk
 from keras_seqtools.calibration._likelihood import LinearMap
 from keras_seqtools.calibration._likelihood import maximise_likelihood

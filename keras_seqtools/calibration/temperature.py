@@ -7,7 +7,7 @@ from typing import Any
 import keras
 import numpy as np
 
-from keras_seqtools.calibration._items import Items
+from keras_seqtools.calibration._fit_items import Items
 from keras_seqtools.calibration._recalibrator import Recalibrator
 
 # Of temperatures, and so of their inverses.

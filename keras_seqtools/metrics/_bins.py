@@ -38,22 +38,25 @@ def binned_sums(
         raise invalid("binning", f"one of {_BINNINGS}", binning)
     edges = uniform_edges(num_bins, columns)
     if binning == "quantile":
-        chunks = [gather(chunks)]
+        chunks = list(chunks)
+        _, p, weight = gather(chunks)
+        for k in range(columns):
+            kept = p[:, k] > threshold if threshold else slice(None)
+            edges[k] = _equal_mass_edges(p[kept, k], weight[kept], num_bins)
     sums = np.zeros((moments, columns, num_bins, 2))
     for hits, p, weight in chunks:
-        weight = np.broadcast_to(weight[:, None], p.shape)
-        if threshold:
-            weight = np.where(p > threshold, weight, 0.0)
         if binning == "quantile":
             bins = np.empty(p.shape, "int64")
             for k in range(columns):
-                edges[k] = _equal_mass_edges(p[:, k], weight[:, k], num_bins)
                 bins[:, k] = _find_bins(p[:, k], edges[k])
         else:
             bins = np.minimum((p * num_bins).astype("int64"), num_bins - 1)
         bins += num_bins * np.arange(columns)
         bins *= 2
         bins += hits
+        weight = np.broadcast_to(weight[:, None], p.shape)
+        if threshold:
+            weight = np.where(p > threshold, weight, 0.0)
         for moment, total in enumerate(sums):
             if moment:
                 weight = weight * p
@@ -118,25 +121,26 @@ def _equal_mass_edges(
     Where ties leave a bin empty its edges are equal. Whole-number weights
     count rows, and rows are divided as `np.array_split` does it.
     """
-    counts = weight > 0.0
-    if not counts.all():
-        p, weight = p[counts], weight[counts]
     if not p.size:
         return np.full(num_bins + 1, np.nan)
-    if weight.min() == weight.max():
-        p = np.sort(p)  # much faster than the order
-        reach = weight[0] * np.arange(1.0, p.size + 1.0)
+    is_even = weight.min() == weight.max()
+    if is_even:
+        p, weight = np.sort(p), weight[:1]  # much faster than the order
+        total = p.size * weight[0]
     else:
         order = np.argsort(p)
         p, weight = p[order], weight[order]
         reach = np.cumsum(weight)
-    share, rest = reach[-1] / num_bins, 0.0
+        total = reach[-1]
+    share, rest = total / num_bins, 0.0
     if (weight == np.floor(weight)).all():
-        share, rest = divmod(reach[-1], num_bins)
+        share, rest = divmod(total, num_bins)
     cuts = np.arange(num_bins)
-    cuts = np.searchsorted(
-        reach, cuts * share + np.minimum(cuts, rest), "right"
-    )
+    mass = cuts * share + np.minimum(cuts, rest)
+    if is_even:
+        cuts = (mass / weight).astype("int64")
+    else:
+        cuts = np.searchsorted(reach, mass, "right")
     return p[np.append(np.minimum(cuts, p.size - 1), -1)]
 
 

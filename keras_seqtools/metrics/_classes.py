@@ -6,9 +6,14 @@ import numpy as np
 
 from keras_seqtools._validation import invalid
 from keras_seqtools._validation import same_shape
+from keras_seqtools.metrics._numbers import numbers
+from keras_seqtools.metrics._scores import to_probabilities
+from keras_seqtools.metrics._scores import widened
 
 # What rounding may add to a softmax.
 SLACK = 1e-6
+# By how much probabilities, in half precision too, may fail to add up to 1.
+ROUNDING = 0.01
 
 _MODES = ("auto", "binary", "top_label", "classwise")
 
@@ -38,6 +43,8 @@ def align_labels(y_true: Any, y_prob: Any) -> tuple[Any, Any]:
     The probabilities are `(..., classes)`. The labels have that shape if they
     are one-hot or there is one class, else that shape without its last axis.
     """
+    if not y_prob.shape:
+        raise invalid("y_prob", "an array `(..., classes)`", y_prob)
     if len(y_prob.shape) == 1:
         y_prob = y_prob[:, None]
     *items, classes = y_prob.shape
@@ -56,17 +63,20 @@ def align_labels(y_true: Any, y_prob: Any) -> tuple[Any, Any]:
     )
 
 
+def aligned_arrays(y_true: Any, y_prob: Any) -> tuple[np.ndarray, np.ndarray]:
+    """What `align_labels` makes of arrays, if they hold numbers."""
+    return align_labels(numbers("y_true", y_true), numbers("y_prob", y_prob))
+
+
 def checked_probabilities(values: np.ndarray, from_logits: bool) -> np.ndarray:
     """Probabilities `(items, classes)` in their own precision, or float32.
 
     Logits are those of a sigmoid if there is one class, else of a softmax.
     """
-    p = values.astype(np.result_type(values, np.float32), copy=False)
-    if from_logits and p.shape[-1] == 1:
-        p = 0.5 + 0.5 * np.tanh(0.5 * p)  # exp would overflow
-    elif from_logits:
-        p = np.exp(p - p.max(axis=-1, keepdims=True))
-        p /= p.sum(axis=-1, keepdims=True)
+    p = widened(values)
+    if from_logits:
+        with np.errstate(invalid="ignore"):  # a NaN is refused below
+            p = to_probabilities(p, np)
     # Written so that a NaN, which compares false, is refused.
     if not (p.min(initial=0.0) >= -SLACK and p.max(initial=0.0) <= 1 + SLACK):
         raise ValueError(
@@ -74,6 +84,16 @@ def checked_probabilities(values: np.ndarray, from_logits: bool) -> np.ndarray:
             "`from_logits=True`. Expected values in [0, 1]. "
             f"Received: values from {p.min()} to {p.max()}"
         )
+    if p.shape[-1] > 1:
+        total = np.einsum("ij->i", p)  # several times as fast as a sum
+        if not (np.abs(total - 1.0) <= ROUNDING).all():
+            raise ValueError(
+                "The probabilities of an item that counts must add up to 1, "
+                "over classes of which one comes. Labels that come or not, "
+                "each by itself, are items of their own: expected "
+                "`y_prob[..., None]`. "
+                f"Received: sums from {total.min()} to {total.max()}"
+            )
     return p
 
 

@@ -7,6 +7,7 @@ import numpy as np
 from keras import ops
 
 from keras_seqtools._validation import invalid
+from keras_seqtools.metrics._numbers import numbers
 
 # Items at a time, for those that integrate.
 _CHUNK = 4096
@@ -37,9 +38,10 @@ def score_items(
         num_axes: Number of last axes that parameters have more.
         **parameters: Arrays of the shape of `y_true`, or without it.
     """
-    y = np.asarray(y_true, "float64")
+    y = numbers("y_true", y_true, "float64")
     arrays = {
-        name: np.asarray(value, "float64") for name, value in parameters.items()
+        name: numbers(name, value, "float64")
+        for name, value in parameters.items()
     }
     first = next(iter(arrays.values()))
     own = first.shape[max(0, first.ndim - num_axes) :]

@@ -7,6 +7,7 @@ import numpy as np
 from keras import ops
 
 from keras_seqtools.heads import DistributionHead
+from keras_seqtools.metrics._numbers import numbers
 from keras_seqtools.metrics._weights import mask_and_weight
 
 
@@ -19,6 +20,8 @@ def head_items(
             "Invalid value for argument `head`. Expected a head, such as "
             f"`keras_seqtools.heads.NormalHead()`. Received: head={head!r}"
         )
+    numbers("y_true", y_true)
+    numbers("y_pred", y_pred)  # which, as an array, forgets its head
     y_pred = ops.convert_to_tensor(y_pred)
     head.check_emitted(y_pred)
     y_pred = np.asarray(y_pred, "float64")

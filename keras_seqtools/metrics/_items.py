@@ -5,12 +5,13 @@ from typing import Any
 import numpy as np
 
 from keras_seqtools._validation import invalid
+from keras_seqtools.metrics._numbers import numbers
 from keras_seqtools.metrics._weights import mask_and_weight
 
 
-def same_shaped(**values: Any) -> list[np.ndarray]:
-    """The arrays in float64, or a `ValueError` if one would be broadcast."""
-    arrays = [np.asarray(value, "float64") for value in values.values()]
+def same_shaped(dtype: Any = None, /, **values: Any) -> list[np.ndarray]:
+    """The arrays, or a `ValueError` if one would be broadcast."""
+    arrays = [numbers(name, value, dtype) for name, value in values.items()]
     if len({array.shape for array in arrays}) > 1:
         shapes = zip(values, (array.shape for array in arrays), strict=True)
         raise ValueError(
@@ -22,7 +23,7 @@ def same_shaped(**values: Any) -> list[np.ndarray]:
 
 def counting(mask: Any, sample_weight: Any, **values: Any) -> list[np.ndarray]:
     """What counts of each array, and its weights, without NaN."""
-    arrays = same_shaped(**values)
+    arrays = same_shaped("float64", **values)
     mask, weight = mask_and_weight(mask, sample_weight, arrays[0].shape)
     counts = mask & (weight != 0.0)
     kept = [array[counts] for array in arrays]

@@ -14,8 +14,10 @@ import numpy as np
 from keras import ops
 
 from keras_seqtools._keras_internals import get_mask
+from keras_seqtools.metrics._classes import ROUNDING
 from keras_seqtools.metrics._classes import SLACK
 from keras_seqtools.metrics._classes import align_labels
+from keras_seqtools.metrics._classes import aligned_arrays
 from keras_seqtools.metrics._classes import check_mode
 from keras_seqtools.metrics._classes import checked_labels
 from keras_seqtools.metrics._classes import checked_one_hot
@@ -66,7 +68,7 @@ def outcomes(
     sample_weight: Any,
 ) -> tuple[int, Iterator[Outcomes]]:
     """For arrays: the number of columns, and their outcomes in chunks."""
-    y_true, y_prob = align_labels(np.asarray(y_true), np.asarray(y_prob))
+    y_true, y_prob = aligned_arrays(y_true, y_prob)
     classes = y_prob.shape[-1]
     if mode is not EVERY_CLASS:
         mode = mode_for(check_mode(mode), classes)
@@ -115,6 +117,8 @@ def streaming_outcomes(
     if from_logits:
         p = ops.sigmoid(p) if classes == 1 else ops.softmax(p)
     found, valid = _streaming_labels(labels, p)
+    if classes > 1:
+        valid &= ops.abs(ops.sum(p, axis=-1) - 1.0) <= ROUNDING
     valid &= ops.all(ops.clip(p, -SLACK, 1 + SLACK) == p, axis=-1)
     if mask is None and sample_weight is None:
         weight = ops.cast(ops.where(valid, 1.0, math.nan), "float64")

@@ -6,6 +6,8 @@ from typing import NamedTuple
 import numpy as np
 
 from keras_seqtools._validation import invalid
+from keras_seqtools.metrics._items import same_shaped
+from keras_seqtools.metrics._scores import widened
 from keras_seqtools.metrics._weights import mask_and_weight
 
 
@@ -33,11 +35,21 @@ def rank_labels(
     highest_first: bool = False,
 ) -> Ranks:
     """The ranks of labels, all of which must be 0 or 1."""
+    is_positive, score, weight = counted_labels(
+        y_true, score, mask, sample_weight
+    )
+    return _rank(is_positive, -score if highest_first else score, weight)
+
+
+def counted_labels(
+    y_true: Any, score: Any, mask: Any, sample_weight: Any
+) -> tuple[np.ndarray, np.ndarray, np.ndarray | None]:
+    """Which items are positive, scores and weights of those that count."""
     y, score, weight = _counted("y_true", y_true, score, mask, sample_weight)
     is_positive = y == 1
     if not (is_positive | (y == 0)).all():
         raise invalid("y_true", "zeros and ones where the mask is true", y)
-    return _rank(is_positive, -score if highest_first else score, weight)
+    return is_positive, score, weight
 
 
 def rank_losses(loss: Any, score: Any, mask: Any, sample_weight: Any) -> Ranks:
@@ -52,14 +64,8 @@ def _counted(
     name: str, values: Any, score: Any, mask: Any, sample_weight: Any
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray | None]:
     """Values, scores and weights of the items that count, flat."""
-    values, score = np.asarray(values), np.asarray(score)
-    if values.shape != score.shape:
-        raise ValueError(
-            f"`{name}` and `score` must have the same shape: nothing is "
-            f"broadcast. Received: {name} of shape {values.shape}, score of "
-            f"shape {score.shape}"
-        )
-    score = score.astype(np.result_type(score, np.float32), copy=False)
+    values, score = same_shaped(**{name: values}, score=score)
+    score = widened(score)
     weight = None
     if mask is None and sample_weight is None:
         values, score = values.ravel(), score.ravel()

@@ -48,6 +48,8 @@ def calibration_error(
         y_prob: Array of probabilities `(..., classes)`, such as
             `(batch, classes)` or `(batch, time, classes)`. The items are what
             is left without the last axis. `(batch,)` is read as `(batch, 1)`.
+            Sigmoids of several labels, each of which may come, are items of
+            their own: `y_prob[..., None]`.
         num_bins: Positive integer, the number of bins. Defaults to `15`.
         norm: `"l1"`, the mean gap of the items; `"l2"`, the root of their
             mean squared gap; `"max"`, the largest gap; `"average"`, the mean
@@ -81,8 +83,11 @@ def calibration_error(
 
     Raises:
         ValueError: If an argument or a shape does not fit, or if what counts
-            holds a label that is none of the classes, a NaN, or a probability
-            outside of [0, 1] by more than `1e-6`.
+            holds a label that is none of the classes, a NaN, a probability
+            outside of [0, 1] by more than `1e-6`, or probabilities of classes
+            that fail to add up to 1 by more than `0.01`.
+        TypeError: If an array holds no numbers, or is a result of
+            `predict_uncertainty`.
 
     Example:
 

@@ -120,8 +120,9 @@ class ExpectedCalibrationError(_BinnedMetric):
     too. Both are aligned with the rows: a weight of shape `(batch,)` weighs
     whole sequences.
 
-    What must not be averaged away, a NaN, a probability outside of [0, 1] or a
-    label that is none of the classes, makes the result NaN until the state is
+    What must not be averaged away, a NaN, a probability outside of [0, 1],
+    probabilities of classes that do not add up to 1, a label that is none of
+    the classes or a negative weight, makes the result NaN until the state is
     reset, unless it is masked or weighs nothing. A label of -1 for a missing
     step therefore needs a mask or a weight of 0.
 

@@ -5,6 +5,7 @@ from typing import Any
 import numpy as np
 
 from keras_seqtools._validation import check_positive_int
+from keras_seqtools._validation import invalid
 from keras_seqtools.heads import DistributionHead
 from keras_seqtools.metrics._head_items import average
 from keras_seqtools.metrics._head_items import counted_items
@@ -70,10 +71,7 @@ def count_calibration(
     max_count = check_positive_int("max_count", max_count)
     y, y_pred, weight = counted_items(y_true, y_pred, head, mask, sample_weight)
     if not is_for_counts(head):
-        raise ValueError(
-            "`count_calibration` expects a head for the integers from 0. "
-            f"Received: `{type(head).__name__}`"
-        )
+        raise invalid("head", "a head of counts, the integers from 0", head)
     counts = np.arange(max_count + 1.0)
     probability = [
         average(np.exp(head.log_prob(np.full_like(y, k), y_pred)), weight)

@@ -9,6 +9,7 @@ from keras_seqtools.heads import DistributionHead
 from keras_seqtools.metrics._crps_closed_forms import closed_form
 from keras_seqtools.metrics._crps_numeric import crps_of_cdf
 from keras_seqtools.metrics._head_items import head_items
+from keras_seqtools.metrics._numbers import numbers
 
 # Numbers sorted at a time: they and their copies stay in a few megabytes.
 _CHUNK = 2**17
@@ -110,7 +111,7 @@ def crps_samples(y_true: Any, samples: Any, *, fair: bool = True) -> np.ndarray:
     - [Gneiting & Raftery, 2007](https://doi.org/10.1198/016214506000001437)
     - [Ferro, 2014](https://doi.org/10.1002/qj.2270)
     """
-    y_true, samples = np.asarray(y_true), np.asarray(samples)
+    y_true, samples = numbers("y_true", y_true), numbers("samples", samples)
     if samples.ndim != y_true.ndim + 1 or samples.shape[1:] != y_true.shape:
         raise ValueError(
             "`samples` must have the shape of `y_true` behind an axis of "

@@ -109,9 +109,9 @@ class LogScore(_HeadMetric):
     mask leaves out; in `weighted_metrics=[...]` it is the weighted mean,
     `sum(w * s) / sum(w)`. Both are aligned with the rows: a weight of shape
     `(batch,)` weighs whole sequences. What is left out may hold anything. A
-    NaN that is not, or a target outside of the support, makes the result NaN
-    until the state is reset. `merge_state([other])` adds what another such
-    metric has seen.
+    NaN that is not, a target outside of the support or a negative weight makes
+    the result NaN until the state is reset. `merge_state([other])` adds what
+    another such metric has seen.
 
     Args:
         head: The `keras_seqtools.heads.DistributionHead` that emits `y_pred`.

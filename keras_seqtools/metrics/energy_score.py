@@ -4,6 +4,8 @@ from typing import Any
 
 import numpy as np
 
+from keras_seqtools.metrics._numbers import numbers
+
 # Numbers held at a time: a few megabytes.
 _CHUNK = 2**17
 
@@ -50,9 +52,13 @@ def energy_score(y_true: Any, samples: Any, *, fair: bool = True) -> np.ndarray:
 
     - [Gneiting & Raftery, 2007](https://doi.org/10.1198/016214506000001437)
     """
-    y_true = np.asarray(y_true, "float64")
-    samples = np.asarray(samples, "float64")
-    if y_true.ndim == 0 or samples.shape[1:] != y_true.shape:
+    y_true = numbers("y_true", y_true, "float64")
+    samples = numbers("samples", samples, "float64")
+    if (
+        y_true.ndim == 0
+        or not y_true.shape[-1]
+        or samples.shape[1:] != y_true.shape
+    ):
         raise ValueError(
             "`samples` must have the shape of `y_true`, vectors on the last "
             "axis, behind an axis of samples. Expected the shape "

@@ -8,6 +8,7 @@ from keras_seqtools._validation import check_fractions
 from keras_seqtools._validation import invalid
 from keras_seqtools.metrics._items import counting
 from keras_seqtools.metrics._items import same_shaped
+from keras_seqtools.metrics._numbers import numbers
 
 
 def interval_coverage(
@@ -94,7 +95,9 @@ def interval_score(
     - [Winkler, 1972](https://doi.org/10.1080/01621459.1972.10481224)
     - [Gneiting & Raftery, 2007](https://doi.org/10.1198/016214506000001437)
     """
-    y, low, high = same_shaped(y_true=y_true, lower=lower, upper=upper)
+    y, low, high = same_shaped(
+        "float64", y_true=y_true, lower=lower, upper=upper
+    )
     outside = np.maximum(low - y, 0.0) + np.maximum(y - high, 0.0)
     return high - low + outside * 2.0 / (1.0 - _fraction("level", level))
 
@@ -129,7 +132,7 @@ def pinball_loss(y_true: Any, y_pred: Any, quantile: float) -> np.ndarray:
 
     - [Koenker & Bassett, 1978](https://doi.org/10.2307/1913643)
     """
-    y, prediction = same_shaped(y_true=y_true, y_pred=y_pred)
+    y, prediction = same_shaped("float64", y_true=y_true, y_pred=y_pred)
     quantile, error = _fraction("quantile", quantile), y - prediction
     return np.maximum(quantile * error, (quantile - 1.0) * error)
 
@@ -168,7 +171,8 @@ def crps_quantiles(y_true: Any, quantiles: Any, levels: Any) -> np.ndarray:
     - [Gneiting & Ranjan, 2011](https://doi.org/10.1198/jbes.2010.08110)
     """
     levels = check_fractions("levels", levels)
-    y, quantiles = np.asarray(y_true, "float64"), np.asarray(quantiles)
+    y = numbers("y_true", y_true, "float64")
+    quantiles = numbers("quantiles", quantiles)
     if quantiles.shape != (len(levels), *y.shape):
         raise ValueError(
             "`quantiles` must have the shape of `y_true` behind an axis of "

@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from keras_seqtools.metrics._classes import align_labels
+from keras_seqtools.metrics._classes import aligned_arrays
 from keras_seqtools.metrics._classes import checked_labels
 from keras_seqtools.metrics._classes import checked_probabilities
 from keras_seqtools.metrics._outcomes import counted_chunks
@@ -50,7 +50,7 @@ def log_loss(
 
     - [Gneiting & Raftery, 2007](https://doi.org/10.1198/016214506000001437)
     """
-    y_true, y_prob = align_labels(np.asarray(y_true), np.asarray(y_prob))
+    y_true, y_prob = aligned_arrays(y_true, y_prob)
     loss, total = 0.0, 0.0
     for labels, values, weight in counted_chunks(
         y_true, y_prob, mask, sample_weight

@@ -117,9 +117,9 @@ def pit_histogram(
 
 def quantile_calibration(
     cdf: Any,
-    levels: Any,
     cdf_below: Any = None,
     *,
+    levels: Any,
     mask: Any = None,
     sample_weight: Any = None,
 ) -> np.ndarray:
@@ -133,10 +133,10 @@ def quantile_calibration(
     Args:
         cdf: Array of `P(Y <= y)` at the values that came, of any shape:
             `head.cdf(y_true, y_pred)`.
-        levels: Numbers in (0, 1), the levels of the quantiles.
         cdf_below: Array of `P(Y < y)`, of the shape of `cdf`, for counts
             `head.cdf(y_true - 1, y_pred)`. Defaults to `None`: the same as
             `cdf`.
+        levels: Numbers in (0, 1), the levels of the quantiles.
         mask: Boolean array, aligned as in `pit_histogram`. Defaults to
             `None`.
         sample_weight: Array of weights, aligned like `mask`. Defaults to
@@ -151,7 +151,8 @@ def quantile_calibration(
 
     Example:
 
-    >>> kst.metrics.quantile_calibration([0.1, 0.6, 0.9, 0.7], (0.5, 0.8))
+    >>> cdf = [0.1, 0.6, 0.9, 0.7]
+    >>> kst.metrics.quantile_calibration(cdf, levels=(0.5, 0.8))
     array([0.25, 0.75])
 
     Reference:

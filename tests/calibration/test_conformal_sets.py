@@ -297,7 +297,7 @@ def test_refuses_labels_that_are_not_one_choice_of_several():
     result = kst.predict_uncertainty(
         model, np.ones((20, 2)), task="multilabel", num_samples=5, verbose=0
     )
-    with pytest.raises(ValueError, match="sum to 1: one choice"):
+    with pytest.raises(ValueError, match="add up to 1"):
         LAC(0.8).fit(np.zeros(20, int), result)
 
 
@@ -312,7 +312,7 @@ def test_refuses_bad_probabilities_and_labels(make):
             make().fit(y, bad)
         with pytest.raises(ValueError, match="must be probabilities"):
             conformal.predict_set(bad)
-    with pytest.raises(ValueError, match="sum to 1"):
+    with pytest.raises(ValueError, match="add up to 1"):
         make().fit(y, p / 2)
     for label in (-1, 6):
         with pytest.raises(ValueError, match="must be classes"):

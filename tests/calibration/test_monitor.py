@@ -318,6 +318,26 @@ def test_refuses_labels_that_do_not_fit_before_any_training():
         np.testing.assert_array_equal(a, b)
 
 
+def test_what_others_have_in_the_logs_is_not_overwritten():
+    x, y = make_data(30, seed=2)
+    model = make_model()
+    model.compile(
+        "sgd",
+        "sparse_categorical_crossentropy",
+        metrics=[keras.metrics.SparseCategoricalCrossentropy("nll")],
+    )
+    data = {"validation_data": (x, y)}
+    with pytest.raises(ValueError, match=r"\['val_nll'\].*prefix='val_'"):
+        fit(model, CalibrationMonitor(x, y), **data)
+    history = fit(model, CalibrationMonitor(x, y, prefix="held_out_"), **data)
+    np.testing.assert_allclose(
+        history["held_out_nll"], history["val_nll"], rtol=1e-5
+    )
+    monitors = [CalibrationMonitor(x, y), CalibrationMonitor(x, y)]
+    with pytest.raises(ValueError, match="another monitor"):
+        fit(make_model(), *monitors)
+
+
 def test_refuses_several_outputs():
     x, y = make_data()
     inputs = keras.Input((4,))

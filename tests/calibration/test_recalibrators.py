@@ -141,7 +141,7 @@ def test_order_of_the_items_changes_nothing(make, classes):
 def test_chunks_change_nothing(make, classes, monkeypatch):
     y, x = draw_form(classes, False)
     whole = make().fit(y, x)
-    monkeypatch.setattr("keras_seqtools.calibration._items._CHUNK", 7)
+    monkeypatch.setattr("keras_seqtools.calibration._fit_items._CHUNK", 7)
     assert_same(make().fit(y, x), whole, x)
 
 
@@ -198,7 +198,7 @@ def test_is_plain_data(make, classes):
 
 def test_refuses_sigmoids_of_several_labels():
     y, x = np.array([0, 1]), np.array([[0.9, 0.8], [0.1, 0.3]])
-    with pytest.raises(ValueError, match="several sigmoids need a map each"):
+    with pytest.raises(ValueError, match=r"add up to 1.*`y_prob\[..., None\]`"):
         kst.calibration.TemperatureScaling().fit(y, x)
 
 

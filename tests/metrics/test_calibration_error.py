@@ -467,7 +467,7 @@ def test_refuses_labels_that_do_not_fit(y, p, message):
 
 def test_probabilities_of_steps_without_a_last_axis_are_not_guessed():
     y, p = np.zeros((4, 6)), np.full((4, 6), 0.3)
-    with pytest.raises(ValueError, match="one-hot rows"):
+    with pytest.raises(ValueError, match="add up to 1"):
         expected_calibration_error(y, p)
     with pytest.raises(ValueError, match=r"mode='binary'.*Received: 6"):
         expected_calibration_error(y, p, mode="binary")

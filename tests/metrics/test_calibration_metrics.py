@@ -92,7 +92,25 @@ def test_debias_survives_a_config_round_trip():
 
 
 @forms
-@pytest.mark.parametrize("bad", [np.nan, 1.1])
+def test_a_negative_weight_is_not_averaged_away(make, kwargs):
+    y, p = make_sequences()
+    weight = checks.rng(3).random(y.shape)
+    weight[3, 1] = -0.1
+    assert np.isnan(checks.stream(make(), y, p, weight, size=4))
+    metric, mask = make(), weight > 0.0
+    tensor = set_mask(keras.ops.convert_to_tensor(p), mask)
+    metric.update_state(y, tensor, weight)
+    np.testing.assert_allclose(
+        float(metric.result()),
+        metrics.calibration_error(
+            y, p, mask=mask, sample_weight=weight, **kwargs
+        ),
+        rtol=1e-12,
+    )
+
+
+@forms
+@pytest.mark.parametrize("bad", [np.nan, 1.1, 0.0])
 def test_what_must_not_be_averaged_away(make, kwargs, bad):
     y, p = make_sequences()
     p[1, 2, 0] = bad

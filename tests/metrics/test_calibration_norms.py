@@ -1,5 +1,7 @@
 """Norms, bins of equal mass, debiasing and thresholds, against plain loops."""
 
+from fractions import Fraction
+
 import checks
 import numpy as np
 import pytest
@@ -125,6 +127,36 @@ def test_debiasing_takes_the_error_of_a_calibrated_model_to_0():
     error = np.std(squares) / 200**0.5
     assert abs(np.mean(squares)) < 3 * error
     assert np.mean(biased) > 10 * error
+
+
+def edges_by_hand(p, weight, num_bins):
+    """The first item that reaches beyond each share of the mass."""
+    total = sum(map(Fraction, weight))
+    share, rest = total / num_bins, 0
+    if all(Fraction(w).denominator == 1 for w in weight):
+        share, rest = divmod(total, num_bins)
+    edges, order = [], np.argsort(p)
+    for b in range(num_bins):
+        reached, items = Fraction(0), iter(order)
+        while reached <= b * share + min(b, rest):
+            item = next(items)
+            reached += Fraction(weight[item])
+        edges.append(p[item])
+    return [*edges, p.max()]
+
+
+@pytest.mark.parametrize("weight", [1.0, 2.0, 0.25, [0.25, 1.5], [1.0, 3.0]])
+@pytest.mark.parametrize("decimals", [1, 8])
+@pytest.mark.parametrize("num_bins", [4, 15])
+def test_bins_of_equal_mass_are_cut_by_weight(weight, decimals, num_bins):
+    p = checks.rng(1).random(60).round(decimals)
+    weight = np.resize(weight, 60)
+    curve = metrics.reliability_curve(
+        p > 0.5, p, num_bins=num_bins, binning="quantile", sample_weight=weight
+    )
+    np.testing.assert_array_equal(
+        curve.edges, edges_by_hand(p, weight, num_bins)
+    )
 
 
 def test_bins_of_equal_mass_as_scikit_learn_has_them():

@@ -174,6 +174,8 @@ def test_what_must_not_be_averaged_away(maker):
         assert np.isnan(streamed(metric, dirty, y_pred))
         metric.reset_state()
         assert np.isfinite(streamed(metric, dirty, y_pred, mask=mask))
+    weight = np.where(mask, 1.0, -1.0)
+    assert np.isnan(streamed(maker(head), y, y_pred, sample_weight=weight))
     y_pred[2, 1] = np.nan
     assert np.isnan(streamed(maker(head), y, y_pred))
     assert np.isfinite(streamed(maker(head), y, y_pred, mask=mask))

@@ -100,15 +100,17 @@ def test_quantiles_that_hold_are_counted():
     levels = (0.05, 0.5, 0.8)
     cdf = stats.norm.cdf(y, loc)
     expected = [(y <= stats.norm.ppf(q, loc)).mean() for q in levels]
-    np.testing.assert_allclose(quantile_calibration(cdf, levels), expected)
-    assert quantile_calibration([0.5, 0.7], 0.5) == [0.5]  # at the level
+    np.testing.assert_allclose(
+        quantile_calibration(cdf, levels=levels), expected
+    )
+    assert quantile_calibration([0.5, 0.7], levels=0.5) == [0.5]  # at the level
 
 
 def test_quantiles_of_counts():
     _, _, below, at_most = make_counts()
     expected = [reached(below, at_most, np.ones(200), q) for q in (0.1, 0.9)]
     np.testing.assert_allclose(
-        quantile_calibration(at_most, (0.1, 0.9), below), expected
+        quantile_calibration(at_most, below, levels=(0.1, 0.9)), expected
     )
 
 
@@ -116,8 +118,8 @@ both = pytest.mark.parametrize(
     "function",
     [
         lambda *args, **kwargs: pit_histogram(*args, num_bins=4, **kwargs),
-        lambda cdf, below=None, **kwargs: quantile_calibration(
-            cdf, (0.25, 0.5, 0.9), below, **kwargs
+        lambda *args, **kwargs: quantile_calibration(
+            *args, levels=(0.25, 0.5, 0.9), **kwargs
         ),
     ],
     ids=["histogram", "quantiles"],
@@ -165,4 +167,4 @@ def test_refuses_bad_arguments():
         pit_histogram([0.3], num_bins=0)
     for levels in (1.0, (), (0.5, np.nan)):
         with pytest.raises(ValueError, match=r"`levels`.*Received: levels="):
-            quantile_calibration([0.3], levels)
+            quantile_calibration([0.3], levels=levels)

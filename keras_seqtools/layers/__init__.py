@@ -1,6 +1,8 @@
 """Layers: always-on dropout, layer-normalised recurrence, causal tools."""
 
+from keras_seqtools.layers.causal_conv_stack import CausalConvStack
 from keras_seqtools.layers.causal_slice import CausalSlice
+from keras_seqtools.layers.highway import Highway
 from keras_seqtools.layers.layer_norm_gru import LayerNormGRU
 from keras_seqtools.layers.layer_norm_gru_cell import LayerNormGRUCell
 from keras_seqtools.layers.layer_norm_lstm import LayerNormLSTM
@@ -10,7 +12,9 @@ from keras_seqtools.layers.mc_dropout import MCGaussianDropout
 from keras_seqtools.layers.mc_dropout import MCSpatialDropout1D
 
 __all__ = [
+    "CausalConvStack",
     "CausalSlice",
+    "Highway",
     "LayerNormGRU",
     "LayerNormGRUCell",
     "LayerNormLSTM",

@@ -63,3 +63,19 @@ def test_refuses_a_sequence_shorter_than_the_slice():
 def test_refuses_an_input_without_time():
     with pytest.raises(ValueError, match=r"\(batch, time, \.\.\.\)"):
         CausalSlice(2)(np.zeros(8, "float32"))
+
+
+def test_equals_the_lambda_it_replaces_and_loads_without_it(tmp_path):
+    def make(last_steps):
+        conv = keras.layers.Conv1D(4, 5, padding="causal")
+        return keras.Sequential([keras.Input((None, 1)), conv, last_steps])
+
+    by_lambda = make(keras.layers.Lambda(lambda x: x[:, -10:]))
+    model = make(CausalSlice(10))
+    model.set_weights(by_lambda.get_weights())
+    x = checks.rng().normal(size=(2, 30, 1)).astype("float32")
+    expected = by_lambda.predict(x, verbose=0)
+    np.testing.assert_array_equal(model.predict(x, verbose=0), expected)
+    model.save(tmp_path / "model.keras")
+    loaded = keras.models.load_model(tmp_path / "model.keras")  # in safe mode
+    np.testing.assert_array_equal(loaded.predict(x, verbose=0), expected)

@@ -5,6 +5,7 @@ Importing the package registers its classes with Keras, so that
 """
 
 from keras_seqtools import calibration
+from keras_seqtools import forecasting
 from keras_seqtools import heads
 from keras_seqtools import layers
 from keras_seqtools import losses
@@ -22,6 +23,7 @@ __version__ = "0.1.0"
 __all__ = [
     "calibration",
     "evaluate_uncertainty",
+    "forecasting",
     "heads",
     "iter_uncertainty",
     "layers",

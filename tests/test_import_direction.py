@@ -19,6 +19,7 @@ MAY_IMPORT = {
     "metrics": FOUNDATIONS | {"heads"},
     "calibration": FOUNDATIONS | {"heads", "metrics"},
     "uncertainty": FOUNDATIONS | {"heads", "layers", "metrics"},
+    "forecasting": FOUNDATIONS | {"heads", "layers", "metrics", "uncertainty"},
     "models": FOUNDATIONS | {"uncertainty"},
     "plots": FOUNDATIONS | {"heads", "metrics"},
 }

@@ -4,11 +4,13 @@ from typing import Any
 
 import numpy as np
 
+from keras_seqtools._validation import invalid
 from keras_seqtools.metrics import pit_histogram
 from keras_seqtools.metrics import quantile_calibration as observed_frequencies
 from keras_seqtools.metrics import reliability_curve
 from keras_seqtools.metrics._items import counting
-from keras_seqtools.metrics._weights import mask_and_weight
+from keras_seqtools.metrics._results import is_classification
+from keras_seqtools.metrics._weights import joint_mask
 from keras_seqtools.metrics.reliability import central_z
 from keras_seqtools.plots._axes import axes_or_new
 from keras_seqtools.plots._axes import square
@@ -56,7 +58,8 @@ def reliability(
         The axes.
 
     Raises:
-        ValueError: As `kst.metrics.reliability_curve` does.
+        ValueError: As `kst.metrics.reliability_curve` does, or if the mode
+            is one of several curves.
         ImportError: If Matplotlib is missing.
 
     Example:
@@ -67,15 +70,13 @@ def reliability(
     >>> ax.get_ylabel()
     'frequency that followed'
     """
-    if hasattr(y_prob, "class_probabilities"):
+    if mode == "classwise":
+        raise invalid("mode", "a mode of one curve", mode)
+    if is_classification(y_prob):
         result, y_prob = y_prob, y_prob.probabilities
         if result.per_label:  # every sigmoid is an item of its own
             y_true, y_prob = np.reshape(y_true, y_prob.shape), y_prob[..., None]
-        known = True if result.mask is None else result.mask
-        given = True if mask is None else mask
-        items = y_prob.shape[:-1]
-        mask = mask_and_weight(known, None, items)[0]
-        mask = mask & mask_and_weight(given, None, items)[0]
+        mask = joint_mask(y_prob.shape[:-1] or y_prob.shape, mask, result.mask)
     curve = reliability_curve(
         y_true,
         y_prob,
@@ -213,7 +214,7 @@ def quantile_calibration(
     """
     levels = np.linspace(0.01, 0.99, 99)
     observed = observed_frequencies(
-        cdf, levels, cdf_below, mask=mask, sample_weight=sample_weight
+        cdf, cdf_below, levels=levels, mask=mask, sample_weight=sample_weight
     )
     number = counting(mask, sample_weight, cdf=cdf)[0].size
     reach = central_z(level) * np.sqrt(levels * (1 - levels) / max(number, 1))

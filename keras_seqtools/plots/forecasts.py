@@ -7,6 +7,11 @@ import numpy as np
 
 from keras_seqtools._validation import invalid
 from keras_seqtools.heads import DistributionHead
+from keras_seqtools.metrics import count_calibration
+from keras_seqtools.metrics._head_items import counted_items
+from keras_seqtools.metrics._results import is_classification
+from keras_seqtools.metrics._results import is_forecast
+from keras_seqtools.metrics._results import is_regression
 from keras_seqtools.plots._axes import axes_or_new
 
 
@@ -15,13 +20,13 @@ def fan(
 ) -> Any:
     """Fan chart: the mean of a regression, and its intervals as bands.
 
-    One band for each central interval that was asked for. The items lie
-    side by side: the rows of a model that predicts one number, or the steps
-    of one sequence, `result[i]`.
+    One band for each central interval that was asked for; of a `Forecast`,
+    for 50 % and 90 % of its paths. The items lie side by side: the rows of a
+    model that predicts one number, or the steps of one sequence, `result[i]`.
 
     Args:
         result: A `RegressionUncertainty` of one number an item, with
-            `levels`.
+            `levels`; or a `keras_seqtools.forecasting.Forecast` of one series.
         y_true: Array of the values that came, one an item, to be drawn as
             points. Defaults to `None`.
         x: Array of places on the horizontal axis, times say. Defaults to
@@ -45,18 +50,8 @@ def fan(
     >>> [text.get_text() for text in ax.get_legend().get_texts()]
     ['90%', '50%', 'mean', 'came']
     """
+    bands = _bands(result)
     mean = _one_axis("result", result.mean)
-    pairs = [
-        (low, high)
-        for low in sorted(result.quantiles)
-        for high in result.quantiles
-        if low < 0.5 and math.isclose(low + high, 1.0)
-    ]
-    if not pairs:
-        raise ValueError(
-            "`fan` draws intervals, and none were computed. Ask for them with "
-            "`predict_uncertainty(..., levels=(0.5, 0.9))`."
-        )
     places = np.arange(len(mean)) if x is None else np.asarray(x)
     if places.shape != mean.shape:
         raise invalid("x", f"{len(mean)} places", x)
@@ -65,16 +60,16 @@ def fan(
         if y_true.shape != mean.shape:
             raise invalid("y_true", f"{len(mean)} values", y_true)
     ax = axes_or_new(ax)
-    for low, high in pairs:
-        lower, upper = (result.quantiles[q].reshape(-1) for q in (low, high))
+    for level, ends in bands:
+        lower, upper = (end.reshape(-1) for end in ends)
         ax.fill_between(
             places,
             lower,
             upper,
             color="C0",
-            alpha=0.8 / (1 + len(pairs)),
+            alpha=0.8 / (1 + len(bands)),
             linewidth=0,
-            label=f"{high - low:.0%}",
+            label=f"{level:.0%}",
         )
     ax.plot(places, mean, color="C0", label="mean")
     if y_true is not None:
@@ -116,6 +111,8 @@ def class_draws(
     >>> ax.get_ylabel()
     'probability'
     """
+    if not is_classification(result):
+        raise invalid("result", "a `ClassificationUncertainty`", result)
     if result.samples is None:
         raise ValueError(
             "`class_draws` needs the passes. Ask for them with "
@@ -147,6 +144,7 @@ def rootogram(
     head: DistributionHead,
     *,
     max_count: int | None = None,
+    mask: Any = None,
     ax: Any = None,
 ) -> Any:
     """Hanging rootogram: how often each count came, and was to be expected.
@@ -157,18 +155,20 @@ def rootogram(
     shows at the first.
 
     Args:
-        y_true: Array of counts, as `head.validate` takes them.
+        y_true: Array of counts, as `kst.metrics.count_calibration` takes them.
         y_pred: What the model emitted for them.
         head: A `keras_seqtools.heads.DistributionHead` of counts.
-        max_count: Integer, the largest count shown. Defaults to `None`: the
-            largest that came, 50 at most.
+        max_count: Positive integer, the largest count shown. Defaults to
+            `None`: the largest that came, 50 at most.
+        mask: Boolean array of what counts, likewise. Defaults to `None`.
         ax: Axes of Matplotlib to draw on. Defaults to `None`: new ones.
 
     Returns:
         The axes.
 
     Raises:
-        ValueError: If the head is not one of counts, or as `head.validate`.
+        ValueError: As `kst.metrics.count_calibration` does, or if nothing
+            counts.
         ImportError: If Matplotlib is missing.
 
     Example:
@@ -184,20 +184,18 @@ def rootogram(
 
     - [Kleiber & Zeileis, 2016](https://doi.org/10.1080/00031305.2016.1173590)
     """
-    if not head.discrete:
-        raise invalid("head", "a head of counts", head)
-    head.validate(y_true)
-    y = np.asarray(y_true).ravel()
+    y, _, _ = counted_items(y_true, y_pred, head, mask, None)
+    if not y.size:
+        raise invalid("y_true", "at least one item that counts", y_true)
     if max_count is None:
-        max_count = min(int(y.max()), 50)
+        max_count = max(1, min(int(y.max()), 50))
+    shares = count_calibration(
+        y_true, y_pred, head, max_count=max_count, mask=mask
+    )
+    top, height = (
+        np.sqrt(y.size * shares[name]) for name in ("probability", "frequency")
+    )
     counts = np.arange(max_count + 1)
-    came = np.bincount(y.astype("int64"), minlength=len(counts))[: len(counts)]
-    like = np.asarray(head.mean(y_pred))
-    expected = [
-        np.exp(np.asarray(head.log_prob(np.full_like(like, k), y_pred))).sum()
-        for k in counts
-    ]
-    top, height = np.sqrt(expected), np.sqrt(came)
     ax = axes_or_new(ax)
     ax.bar(counts, height, bottom=top - height, color="0.8", label="came")
     ax.plot(counts, top, "o-", color="C1", markersize=3, label="expected")
@@ -205,6 +203,28 @@ def rootogram(
     ax.set(xlabel="count", ylabel="square root of how often")
     ax.legend(frameon=False)
     return ax
+
+
+def _bands(result: Any) -> list[tuple[float, Any]]:
+    """Levels and the ends of their intervals, the widest first."""
+    if is_forecast(result):
+        return [(level, result.interval(level)) for level in (0.9, 0.5)]
+    if not is_regression(result):
+        expected = "a `RegressionUncertainty` or a `Forecast`"
+        raise invalid("result", expected, result)
+    table = result.quantiles
+    bands = [
+        (high - low, (table[low], table[high]))
+        for low in sorted(table)
+        for high in table
+        if low < 0.5 and math.isclose(low + high, 1.0)
+    ]
+    if not bands:
+        raise ValueError(
+            "`fan` draws intervals, and none were computed. Ask for them with "
+            "`predict_uncertainty(..., levels=(0.5, 0.9))`."
+        )
+    return bands
 
 
 def _one_axis(name: str, values: Any) -> np.ndarray:

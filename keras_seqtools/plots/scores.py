@@ -4,8 +4,11 @@ from typing import Any
 
 import numpy as np
 
+from keras_seqtools._validation import check_positive_int
+from keras_seqtools._validation import invalid
 from keras_seqtools.metrics import auroc
 from keras_seqtools.metrics import risk_coverage_curve
+from keras_seqtools.metrics._ranks import counted_labels
 from keras_seqtools.metrics._ranks import rank_labels
 from keras_seqtools.plots._axes import axes_or_new
 from keras_seqtools.plots._axes import square
@@ -93,7 +96,8 @@ def risk_coverage(
         The axes.
 
     Raises:
-        ValueError: As `kst.metrics.risk_coverage_curve` does.
+        ValueError: As `kst.metrics.risk_coverage_curve` does, or if nothing
+            counts.
         ImportError: If Matplotlib is missing.
 
     Example:
@@ -106,28 +110,32 @@ def risk_coverage(
     curve = risk_coverage_curve(
         loss, score, mask=mask, sample_weight=sample_weight
     )
+    if not len(curve.risk):
+        raise invalid("loss", "at least one item that counts", loss)
     ax = axes_or_new(ax)
     ax.plot(curve.coverage, curve.risk, label=label, drawstyle="steps-post")
     ax.set(
         xlim=(0, 1), xlabel="share of the items kept", ylabel="their mean loss"
     )
-    # Room for the curves that are there already.
-    ax.set_ylim(0, max(1.05 * curve.risk.max(), ax.get_ylim()[1]))
+    # From 0 on, or the lowest, and room for the curves that are there already.
+    lowest = min(0.0, *(line.get_ydata().min() for line in ax.lines))
+    top = max(1.05 * curve.risk.max(), ax.get_ylim()[1])
+    ax.set_ylim(1.05 * lowest, top)
     if label is not None:
         ax.legend(frameon=False)
     return ax
 
 
 def score_histogram(
-    score: Any, is_novel: Any, *, num_bins: int = 30, ax: Any = None
+    y_true: Any, score: Any, *, num_bins: int = 30, ax: Any = None
 ) -> Any:
     """Histograms of a score, for what is known and for what is novel.
 
     Each is a share of its own kind, so that few novel items show too.
 
     Args:
-        score: Array of any shape, higher for what is less sure.
-        is_novel: Boolean array of the same shape: novel, or wrong.
+        y_true: Array of 0 and 1; 1 are novel, or wrong.
+        score: Array of the same shape, higher for what is less sure.
         num_bins: Positive integer, the number of bins. Defaults to `30`.
         ax: Axes of Matplotlib to draw on. Defaults to `None`: new ones.
 
@@ -135,23 +143,20 @@ def score_histogram(
         The axes.
 
     Raises:
-        ValueError: If the shapes differ, a score is not finite, or one of the
-            two kinds does not occur.
+        ValueError: If the shapes differ, a label is not 0 or 1, a score is
+            not finite, or one of the two kinds does not occur.
         ImportError: If Matplotlib is missing.
 
     Example:
 
-    >>> ax = kst.plots.score_histogram([0.1, 0.2, 0.9], [False, False, True])
+    >>> ax = kst.plots.score_histogram([0, 0, 1], [0.1, 0.2, 0.9])
     >>> [text.get_text() for text in ax.get_legend().get_texts()]
     ['known', 'novel']
     """
-    score, is_novel = np.asarray(score, "float64"), np.asarray(is_novel, bool)
-    if score.shape != is_novel.shape or not np.isfinite(score).all():
-        raise ValueError(
-            "Expected a finite score for each item of `is_novel`. "
-            f"Received: score of shape {score.shape}, is_novel of shape "
-            f"{is_novel.shape}"
-        )
+    num_bins = check_positive_int("num_bins", num_bins)
+    is_novel, score, _ = counted_labels(y_true, score, None, None)
+    if not np.isfinite(score).all():
+        raise invalid("score", "finite numbers", score)
     kinds = {"known": score[~is_novel], "novel": score[is_novel]}
     if not all(values.size for values in kinds.values()):
         raise ValueError(

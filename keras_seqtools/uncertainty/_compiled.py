@@ -62,12 +62,13 @@ def compiled_for(
     key: Hashable,
     make: Callable[[Sequence[keras.Model]], Callable[..., Any]],
     wrap: Callable[[Callable[..., Any]], Any],
+    others: Sequence[Any] = (),
 ) -> Any:
     """`wrap` of the function that `make(models)` makes, or that of before.
 
     A new one is made where layers or variables have come or gone, and after
     `Model.compile`, as for `Model.predict`. What is kept names all of it by
-    weak references, for it must not keep it alive.
+    weak references, for it must not keep it alive; `others` are more of them.
     """
     references = tuple(weakref.ref(model) for model in models)
     parts = [part for model in models for part in flatten_layers(model)]
@@ -78,7 +79,7 @@ def compiled_for(
     kept = _kept.setdefault(models[0], {})
     for old in [old for old in kept if _has_died(old)]:
         del kept[old]
-    full_key = (*references, *map(weakref.ref, parts)), variables, key
+    full_key = (*references, *map(weakref.ref, parts), *others), variables, key
     if full_key not in kept:
 
         def function(*args: Any) -> Any:

@@ -2,7 +2,6 @@
 
 import dataclasses
 import functools
-import weakref
 from collections.abc import Callable
 from collections.abc import Collection
 from collections.abc import Hashable
@@ -23,6 +22,7 @@ from keras_seqtools.uncertainty._plan import make_plan
 from keras_seqtools.uncertainty._replicas import Replicated
 from keras_seqtools.uncertainty._sampler import Sampler
 from keras_seqtools.uncertainty._sampler import deterministic_pass
+from keras_seqtools.uncertainty._stochastic_layers import rates_key
 
 Randoms = Sequence[dict[Any, dict[str, float]]]
 
@@ -131,15 +131,9 @@ def _prepare(
             any_size=any_size,
             jit_compile=plan.jit_compile,
         )
-    # Rates become constants of what is compiled.
-    rates = tuple(
-        (weakref.ref(layer), *rates.items())
-        for random in randoms
-        for layer, rates in random.items()
-    )
     if not plan.pad:  # any number of rows will do
         plan = dataclasses.replace(plan, batch_size=0)
-    return compiled_for(models, (key, rates, plan), make, wrap)
+    return compiled_for(models, (key, rates_key(randoms), plan), make, wrap)
 
 
 def _places(model: keras.Model, random: Collection[Any]) -> list[int]:

@@ -136,7 +136,7 @@ class RowNoise:
             return False
         if self.sites[generator]:
             return True
-        first, batch = _known(shape[0]), _known(self.fold * self.rows)
+        first, batch = known(shape[0]), known(self.fold * self.rows)
         if first is None or (batch is not None and first % batch == 0):
             return True
         if self.fold > 1:
@@ -238,8 +238,12 @@ class RowNoise:
         number = self.numbers[id(generator)]
         count = self.counts.get(number, 0)
         self.counts[number] = count + 1
-        place = loop_step(self.graph) * 2**16 + np.uint64(count)
+        place = self._turn() * 2**16 + np.uint64(count)
         return _integer_at(self.key, (place, number))
+
+    def _turn(self) -> Any:
+        """Which turn it is of the loops inside the model."""
+        return loop_step(self.graph)
 
     def _fusible(
         self, kind: str, key: Any, rows: Any, first_row: Any, blocks: Any
@@ -279,5 +283,5 @@ def _uint64(number: Any) -> Any:
     return tf.cast(number, tf.uint64)
 
 
-def _known(size: Any) -> int | None:
+def known(size: Any) -> int | None:
     return size if isinstance(size, int) else tf.get_static_value(size)

@@ -8,8 +8,10 @@ that passes `training` itself.
 
 import contextlib
 import threading
+import weakref
 from collections.abc import Callable
 from collections.abc import Collection
+from collections.abc import Hashable
 from collections.abc import Iterator
 from collections.abc import Sequence
 from numbers import Real
@@ -85,6 +87,15 @@ def describe(randoms: Sequence[Any]) -> dict[str, dict[str, float]]:
         for member, random in enumerate(randoms)
         for layer, rates in random.items()
     }
+
+
+def rates_key(randoms: Sequence[Any]) -> Hashable:
+    """What tells random layers and their rates, constants once compiled."""
+    return tuple(
+        (weakref.ref(layer), *rates.items())
+        for random in randoms
+        for layer, rates in random.items()
+    )
 
 
 def is_named(layer: Any, by: Any) -> bool:

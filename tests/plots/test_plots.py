@@ -103,11 +103,21 @@ def test_risk_coverage_draws_running_means():
     running = np.cumsum(wrong[np.argsort(score)]) / np.arange(1, 21)
     np.testing.assert_allclose(coverage, np.arange(1, 21) / 20)
     np.testing.assert_allclose(risk, running)
+    assert ax.get_ylim()[0] == 0.0
+
+
+def test_risk_coverage_shows_losses_below_0():
+    loss, score = [-2.0, -1.0, 4.0], [0.1, 0.2, 0.3]
+    ax = kst.plots.risk_coverage(loss, score)
+    ax = kst.plots.risk_coverage([0.0, 0.0, 1.0], score, ax=ax)
+    low, high = ax.get_ylim()
+    assert low < -2.0
+    assert high > 1 / 3
 
 
 def test_score_histogram_draws_shares_of_each_kind():
     novel, score = labels_and_scores()
-    ax = kst.plots.score_histogram(score, novel, num_bins=10)
+    ax = kst.plots.score_histogram(novel, score, num_bins=10)
     for bars, kind in zip(ax.containers, (0, 1), strict=True):
         heights = [bar.get_height() for bar in bars]
         counts, _ = np.histogram(
@@ -137,6 +147,20 @@ def test_fan_draws_each_interval_the_mean_and_what_came():
     mean, came = ax.lines
     np.testing.assert_array_equal(mean.get_xydata(), np.c_[x, u.mean[:, 0]])
     np.testing.assert_array_equal(came.get_xydata(), np.c_[x, y])
+
+
+def test_fan_draws_a_forecast():
+    model = keras.Sequential([keras.Input((None, 1)), kst.heads.NormalHead()])
+    f = kst.forecasting.forecast(model, np.zeros((2, 3, 1)), 6, num_samples=40)
+    ax = kst.plots.fan(f[1], np.zeros(6))
+    legend = [text.get_text() for text in ax.get_legend().get_texts()]
+    assert legend == ["90%", "50%", "mean", "came"]
+    widest = ax.collections[0].get_paths()[0].vertices[:, 1]
+    lower, upper = f.interval(0.9)
+    assert widest.min() == pytest.approx(lower[1].min())
+    assert widest.max() == pytest.approx(upper[1].max())
+    with pytest.raises(ValueError, match="one number an item"):
+        kst.plots.fan(f)
 
 
 def test_fan_draws_no_interval_but_those_asked_for():
@@ -200,6 +224,26 @@ def test_rootogram_hangs_what_came_from_what_was_expected():
     np.testing.assert_allclose(ends, top)
 
 
+def test_rootogram_leaves_out_what_is_masked():
+    head, rng = kst.heads.PoissonHead(), checks.rng()
+    y_pred = rng.normal(size=(20, 6, 1)).astype("float32")
+    y = rng.poisson(np.exp(y_pred)).astype("float32")
+    mask = rng.random((20, 6)) < 0.5
+    alone = kst.plots.rootogram(y[mask], y_pred[mask], head)
+    y[~mask], y_pred[~mask] = -1.0, np.nan
+    ax = kst.plots.rootogram(y, y_pred, head, mask=mask)
+    for one, other in zip(ax.lines, alone.lines, strict=True):
+        np.testing.assert_allclose(one.get_xydata(), other.get_xydata())
+    for one, other in zip(ax.containers[0], alone.containers[0], strict=True):
+        assert one.get_height() == pytest.approx(other.get_height())
+
+
+def test_rootogram_is_of_counts_not_of_classes():
+    head = kst.heads.CategoricalHead(3)
+    with pytest.raises(ValueError, match="a head of counts"):
+        kst.plots.rootogram([[1]], np.zeros((1, 3), "float32"), head)
+
+
 @pytest.mark.parametrize(
     ("draw", "message"),
     [
@@ -214,12 +258,32 @@ def test_rootogram_hangs_what_came_from_what_was_expected():
         ),
         (lambda: kst.plots.roc([0, 0], [1.0, 2.0]), "both kinds"),
         (
-            lambda: kst.plots.score_histogram([0.1], [True]),
+            lambda: kst.plots.score_histogram([True], [0.1]),
             "some that are not",
         ),
         (
-            lambda: kst.plots.score_histogram([0.1, np.nan], [True, False]),
+            lambda: kst.plots.score_histogram([True, False], [0.1, np.inf]),
             "finite",
+        ),
+        (
+            lambda: kst.plots.score_histogram([2, 0], [0.1, 0.2]),
+            "zeros and ones",
+        ),
+        (
+            lambda: kst.plots.reliability([0, 1], np.eye(2), mode="classwise"),
+            "a mode of one curve",
+        ),
+        (lambda: kst.plots.risk_coverage([], []), "at least one item"),
+        (
+            lambda: kst.plots.rootogram(
+                [[1]], [[0.0]], kst.heads.PoissonHead(), mask=[False]
+            ),
+            "at least one item",
+        ),
+        (lambda: kst.plots.fan(np.zeros(3)), "a `RegressionUncertainty`"),
+        (
+            lambda: kst.plots.class_draws(regression(), 0),
+            "a `ClassificationUncertainty`",
         ),
         (
             lambda: kst.plots.rootogram(

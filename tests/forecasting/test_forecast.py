@@ -120,7 +120,9 @@ def test_a_carried_state_is_that_of_the_whole_history(name):
     assert f.joint
 
 
-@pytest.mark.parametrize("name", ["gru", "layer norm gru", "lstm", "stack"])
+@pytest.mark.parametrize(
+    "name", ["gru", "layer norm gru", "lstm", "stack", "mixed"]
+)
 def test_paths_equal_a_loop_with_the_same_noise(name):
     model, seed = CARRIED[name](), 2**40 + 5
     head, context = model.layers[-1], context_for(model)

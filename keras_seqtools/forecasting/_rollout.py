@@ -118,7 +118,7 @@ class Rollout:
             return self._draw(parameters, tf.gather(seeds, number))
 
         def one_more(
-            number: Any, now: Any, recent: Any, kept: list[Any]
+            number: Any, now: Any, recent: list[Any], kept: Any
         ) -> tuple[Any, ...]:
             parameters, state = now
             drawn = draw(number, parameters)
@@ -127,26 +127,20 @@ class Rollout:
                 first = number * self.block
                 known = covariates[:, first : first + self.block]
                 inputs = tf.concat([inputs, known], axis=-1)
-            if self.feedback is not None:
-                recent = _slide(recent, inputs)
+            recent = [_slide(window, inputs) for window in recent]
             after = run(self.reader.advance, rows, inputs, state)
-            kept = [
-                array.write(number, value)
-                for array, value in zip(kept, (drawn, parameters), strict=True)
-            ]
+            kept = kept.write(number, tf.concat([drawn, parameters], axis=-1))
             after = keras.tree.map_structure(_as_before, now, after)
             return number + 1, after, recent, kept
 
-        covariates, recent = of_paths(covariates), of_paths(context)
+        covariates, past = of_paths(covariates), of_paths(context)
         if self.random:  # then every path has a past of its own
-            now = run(self.reader.begin, rows, recent)
+            now = run(self.reader.begin, rows, past)
         else:
             now = run(self.reader.begin, series, context)
             now = keras.tree.map_structure(of_paths, now)
-        if self.feedback is None:
-            recent = tf.zeros(0)
-        last = blocks - 1
-        kept = [tf.TensorArray(tf.float32, blocks) for _ in range(2)]
+        recent = [] if self.feedback is None else [past]
+        last, kept = blocks - 1, tf.TensorArray(tf.float32, blocks)
         if self.goes_on:
             _, now, _, kept = tf.while_loop(
                 lambda number, *_: number < last,
@@ -155,13 +149,10 @@ class Rollout:
                 parallel_iterations=1,
             )
         parameters, _ = now
-        values = draw(last, parameters), parameters
-        return tuple(
-            self._by_path(array.write(last, value).stack(), num_samples)[
-                :, :, :steps
-            ]
-            for array, value in zip(kept, values, strict=True)
-        )
+        drawn = draw(last, parameters)
+        kept = kept.write(last, tf.concat([drawn, parameters], axis=-1))
+        found = self._by_path(kept.stack(), num_samples)[:, :, :steps]
+        return found[..., : drawn.shape[-1]], found[..., drawn.shape[-1] :]
 
     def _noise(self, key: Any, rows: Any) -> Any:
         """In which the model runs: a path's noise, or nothing to draw."""
@@ -182,9 +173,9 @@ class Rollout:
             return parameters
         return self.family.sample(parameters, (), seed)
 
-    def _feed(self, drawn: Any, recent: Any, width: int) -> Any:
+    def _feed(self, drawn: Any, recent: list[Any], width: int) -> Any:
         """The inputs that follow from what was drawn."""
-        fed = drawn if self.feedback is None else self.feedback(drawn, recent)
+        fed = drawn if self.feedback is None else self.feedback(drawn, *recent)
         fed = tf.convert_to_tensor(fed)
         expected = (None, self.block, width)
         if not same_shape(fed.shape, expected):

@@ -314,8 +314,11 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--picture", type=Path, default=picture)
     options = parser.parse_args(arguments)
     quick = options.quick
-    parts = learned, others = make_series()
-    print_points(compare(parts, options.seeds, quick), others)
+    learned, others = make_series()
+    if quick:
+        others = Series(*(part[:20] for part in others))
+    models = compare((learned, others), options.seeds, quick)
+    print_points(models, others)
     epochs, num_samples = (2, 10) if quick else (100, 100)
     forecasts = {}
     for name, next_step in (("direct", False), ("next step", True)):

@@ -11,10 +11,11 @@
   that calls the model eagerly, and one of `Model.predict`.
 
 The last two are timed on 20 steps and scaled. All give the same distribution
-of paths but the windows, which forget. All take turns, so that a busy machine
-slows all; a round is one run of each and gives one ratio. Shown are medians
-over the rounds: microseconds a step, and ratios to `forecast` with their
-quartiles, by processor time; then what a first call takes, which also traces.
+of paths but the windows, which forget. A round is one run of each, so that a
+busy machine slows all, in an order of its own, so that none is always the one
+that finds caches cold. Each round gives one ratio. Shown are medians over the
+rounds: microseconds a step, and ratios to `forecast` with their quartiles, by
+processor time; then what a first call takes, which also traces.
 
     python examples/benchmarks/forecast.py
 """
@@ -140,9 +141,10 @@ def all_ways(steps: int) -> dict[str, Way]:
 
 def compare(ways: dict[str, Way], rounds: int) -> Any:
     """Processor time a step, `(1 + rounds, ways)`; first calls are first."""
-    spent = np.zeros((1 + rounds, len(ways)))
+    spent, rng = np.zeros((1 + rounds, len(ways))), np.random.default_rng(0)
     for turn in range(1 + rounds):
-        for place, (function, steps) in enumerate(ways.values()):
+        for place in rng.permutation(len(ways)):
+            function, steps = [*ways.values()][place]
             start = time.process_time()
             function(steps)
             spent[turn, place] = (time.process_time() - start) / steps

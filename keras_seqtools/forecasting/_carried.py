@@ -13,16 +13,11 @@ from typing import Any
 import keras
 import tensorflow as tf
 
-from keras_seqtools._keras_internals import flatten_layers
 from keras_seqtools._keras_internals import graph_nodes
 from keras_seqtools._keras_internals import graph_of
-from keras_seqtools._keras_internals import is_dropout_cell
-from keras_seqtools._keras_internals import seed_generators
-from keras_seqtools.forecasting._stages import CausalConv
-from keras_seqtools.forecasting._stages import ConvStack
-from keras_seqtools.forecasting._stages import Recurrent
+from keras_seqtools.forecasting._stages import is_of_keras
+from keras_seqtools.forecasting._stages import stage_of
 from keras_seqtools.heads import DistributionHead
-from keras_seqtools.layers import CausalConvStack
 from keras_seqtools.layers import Highway
 from keras_seqtools.uncertainty._stochastic_layers import has_own_call
 
@@ -87,6 +82,7 @@ class Carried:
     def __init__(self, model: keras.Model, random: Collection[Any]) -> None:
         self.graph = graph_of(model)
         self.random = random
+        self.stages: dict[int, Any] = {}
 
     def begin(self, sequences: Any) -> tuple[Any, list[Any]]:
         """What the model emits for whole sequences, and the state after."""
@@ -130,14 +126,12 @@ class Carried:
         return values[id(graph.outputs[0])]
 
     def _stage(self, operation: Any) -> Any:
-        """How a layer that sees the past is run; None for all else."""
-        if isinstance(operation, keras.layers.RNN):
-            return Recurrent(operation, self.random)
-        if isinstance(operation, CausalConvStack):
-            return ConvStack(operation)
-        if isinstance(operation, keras.layers.Conv1D):
-            return CausalConv(operation)
-        return None
+        """What runs a layer that sees the past, at every step the same."""
+        stage = stage_of(operation)
+        if stage is None:
+            return None
+        made = stage(operation, self.random)
+        return self.stages.setdefault(id(operation), made)
 
 
 def can_carry(model: keras.Model) -> bool:
@@ -173,42 +167,14 @@ def _is_known_node(node: Any) -> bool:
         return len(args) == 1 and len(inner.inputs) == 1 and _is_known(inner)
     if len(args) != 1 or has_own_call(operation):
         return False
-    if isinstance(operation, keras.layers.RNN):
-        return has_time == {True} and _is_causal_rnn(operation)
-    if not _is_of_keras(getattr(operation, "activation", None)):
-        return False  # it may look along time
-    if isinstance(operation, CausalConvStack):
+    if stage_of(operation) is not None:
         return has_time == {True}
-    if isinstance(operation, keras.layers.Conv1D):
-        return has_time == {True} and _is_causal(operation)
+    if not is_of_keras(getattr(operation, "activation", None)):
+        return False  # it may look along time
     if isinstance(operation, _POINTWISE_BY_AXIS):
         rank = len(keras.tree.flatten(args)[0].shape)
         return keras.tree.flatten(operation.axis) in ([-1], [rank - 1])
     return isinstance(operation, _POINTWISE)
-
-
-def _is_of_keras(activation: Any) -> bool:
-    module = getattr(activation, "__module__", "")
-    return activation is None or module.split(".")[0] == "keras"
-
-
-def _is_causal_rnn(layer: keras.layers.RNN) -> bool:
-    # Only cells that Keras knows of keep their noise for a sequence.
-    has_other_noise = any(
-        seed_generators(part) and not is_dropout_cell(part)
-        for part in flatten_layers(layer)
-    )
-    return not (layer.go_backwards or layer.return_state or has_other_noise)
-
-
-def _is_causal(layer: keras.layers.Conv1D) -> bool:
-    sees_only_itself = layer.kernel_size == (1,)
-    return (
-        (layer.padding == "causal" or sees_only_itself)
-        and layer.strides == (1,)
-        and layer.groups == 1
-        and layer.data_format == "channels_last"
-    )
 
 
 def _is_known_operation(operation: Any, args: Any) -> bool:

@@ -13,6 +13,7 @@ from keras_seqtools._keras_internals import stateful_layers
 from keras_seqtools._validation import same_shape
 from keras_seqtools.forecasting._carried import Carried
 from keras_seqtools.forecasting._carried import can_carry
+from keras_seqtools.forecasting._draws import draws_of
 from keras_seqtools.forecasting._path_noise import PathNoise
 from keras_seqtools.heads import DistributionHead
 from keras_seqtools.uncertainty._noise import philox_key
@@ -104,18 +105,10 @@ class Rollout:
         series = tf.shape(context)[0]
         width = context.shape[-1] - covariates.shape[-1]
         rows, blocks = series * num_samples, -(-steps // self.block)
-        key, seeds = philox_key(seed, 0), seeds_of_draws(seed, blocks)
+        key = philox_key(seed, 0)
 
         def of_paths(tensor: Any) -> Any:
             return tf.tile(tensor, [num_samples] + [1] * (tensor.ndim - 1))
-
-        def run(read: Callable[..., Any], rows: Any, *args: Any) -> Any:
-            with self._noise(key, rows):
-                output, state = read(*args)
-            return self._parameters(output), state
-
-        def draw(number: Any, parameters: Any) -> Any:
-            return self._draw(parameters, tf.gather(seeds, number))
 
         def one_more(
             number: Any, now: Any, recent: list[Any], kept: Any
@@ -128,18 +121,19 @@ class Rollout:
                 known = covariates[:, first : first + self.block]
                 inputs = tf.concat([inputs, known], axis=-1)
             recent = [_slide(window, inputs) for window in recent]
-            after = run(self.reader.advance, rows, inputs, state)
+            after = self._read(self.reader.advance, key, rows, inputs, state)
             kept = kept.write(number, tf.concat([drawn, parameters], axis=-1))
             after = keras.tree.map_structure(_as_before, now, after)
             return number + 1, after, recent, kept
 
         covariates, past = of_paths(covariates), of_paths(context)
         if self.random:  # then every path has a past of its own
-            now = run(self.reader.begin, rows, past)
+            now = self._read(self.reader.begin, key, rows, past)
         else:
-            now = run(self.reader.begin, series, context)
+            now = self._read(self.reader.begin, key, series, context)
             now = keras.tree.map_structure(of_paths, now)
         recent = [] if self.feedback is None else [past]
+        draw = draws_of(self.family, seed, blocks, now[0])
         last, kept = blocks - 1, tf.TensorArray(tf.float32, blocks)
         if self.goes_on:
             _, now, _, kept = tf.while_loop(
@@ -154,24 +148,23 @@ class Rollout:
         found = self._by_path(kept.stack(), num_samples)[:, :, :steps]
         return found[..., : drawn.shape[-1]], found[..., drawn.shape[-1] :]
 
+    def _read(
+        self, read: Callable[..., Any], key: Any, rows: Any, *args: Any
+    ) -> tuple[Any, Any]:
+        """What inputs say of the steps to come, and the state after them."""
+        with self._noise(key, rows):
+            output, state = read(*args)
+        output = tf.cast(output, tf.float32)
+        if output.ndim == 2:
+            return tf.expand_dims(output, axis=1), state
+        return (output if self.block > 1 else output[:, -1:]), state
+
     def _noise(self, key: Any, rows: Any) -> Any:
         """In which the model runs: a path's noise, or nothing to draw."""
         if not self.random:
             return deterministic(self.model, self.random)
         noise = PathNoise(key, rows, *generators(self.model))
         return noisy(self.model, self.random, noise)
-
-    def _parameters(self, output: Any) -> Any:
-        """What an output says of the steps to come, `(rows, block, ...)`."""
-        output = tf.cast(output, tf.float32)
-        if output.ndim == 2:
-            return tf.expand_dims(output, axis=1)
-        return output if self.block > 1 else output[:, -1:]
-
-    def _draw(self, parameters: Any, seed: Any) -> Any:
-        if self.family is None:
-            return parameters
-        return self.family.sample(parameters, (), seed)
 
     def _feed(self, drawn: Any, recent: list[Any], width: int) -> Any:
         """The inputs that follow from what was drawn."""
@@ -203,14 +196,3 @@ def _as_before(old: Any, new: Any) -> Any:
     """The new tensor, with the shape that TensorFlow may have lost."""
     new.set_shape(old.shape)
     return new
-
-
-def seeds_of_draws(seed: Any, number: Any) -> Any:
-    """Seeds of so many draws."""
-    return tf.random.stateless_uniform(
-        [number, 2],
-        tf.bitcast(seed, tf.int32),
-        minval=None,
-        maxval=None,
-        dtype=tf.int32,
-    )

@@ -21,7 +21,10 @@ from collections.abc import Callable
 from typing import Any
 from typing import NamedTuple
 
+import keras
 import tensorflow as tf
+
+from keras_seqtools.layers.layer_norm_gru_cell import LayerNormGRUCell
 
 CHUNK = 8
 # With this before the sigmoid, z is 1 and a masked step keeps the state, bit
@@ -43,12 +46,34 @@ class Weights(NamedTuple):
     candidate_offset: Any
 
 
-def centred(
-    kernel: Any, recurrent_kernel: Any, bias: Any, gamma: Any, beta: Any
-) -> Weights:
-    """The weights of a `LayerNormGRUCell` as the loops want them."""
-    units = recurrent_kernel.shape[0]
-    of_gates, of_candidate = tf.split(beta[1], [2 * units, units])
+def applies_to(cell: Any) -> bool:
+    """Whether the equations are those of the cell."""
+    return (
+        keras.backend.backend() == "tensorflow"
+        and type(cell) is LayerNormGRUCell
+        and cell.activation is keras.activations.tanh
+        and cell.recurrent_activation is keras.activations.sigmoid
+    )
+
+
+def centred(cell: LayerNormGRUCell) -> Weights:
+    """The weights of a cell as the loops want them.
+
+    In float32 or float64: in half precision a square overflows, and CPUs are
+    slow.
+    """
+    dtype = "float64" if cell.compute_dtype == "float64" else "float32"
+    kernel, recurrent_kernel, bias, gamma, beta = (
+        keras.ops.cast(weight, dtype)
+        for weight in (
+            cell.kernel,
+            cell.recurrent_kernel,
+            cell.bias,
+            cell.gamma,
+            cell.beta,
+        )
+    )
+    of_gates, of_candidate = tf.split(beta[1], [2 * cell.units, cell.units])
     return Weights(
         kernel - tf.reduce_mean(kernel, 1, keepdims=True),
         bias - tf.reduce_mean(bias),
@@ -105,6 +130,19 @@ def run(
     return differentiable(x, state, *weights)[:steps]
 
 
+def step(
+    x: Any, state: Any, weights: Weights, epsilon: float, state_mask: Any = None
+) -> Any:
+    """The state after one step, of inputs `(batch, features)`.
+
+    Other arguments are those of `run`.
+    """
+    loops = _Loops(x, weights, epsilon, None, state_mask)
+    x_gates, x_candidate = _split_gates(loops.of_inputs(x)[0])
+    sums = loops.state_sums(loops.masked(state, 1))
+    return loops.step(x_gates, x_candidate, sums, state)
+
+
 @dataclasses.dataclass(frozen=True)
 class _Loops:
     x: Any
@@ -134,8 +172,8 @@ class _Loops:
             x = _split_gates(self._project(first, size)[0])
             of_steps = zip(*(tf.split(part, size) for part in x), strict=True)
             for step, (x_gates, x_candidate) in enumerate(of_steps):
-                y = self._state_sums(self._masked(state, 1))
-                state = self._step(x_gates, x_candidate, y, state)
+                y = self.state_sums(self.masked(state, 1))
+                state = self.step(x_gates, x_candidate, y, state)
                 states = states.write(first + step + 1, state)
                 sums = tuple(array.write(first + step, y) for array in sums)
             return state, states, *sums
@@ -175,28 +213,31 @@ class _Loops:
     def _steps(self) -> Any:
         return self.x.shape[0] or tf.shape(self.x)[0]
 
-    def _project(self, first: Any, size: int) -> Any:
-        """What a chunk of the input brings to the gates.
+    def of_inputs(self, x: Any) -> Any:
+        """What inputs bring to the gates.
 
         And its norm: the normalised sums, and what they were multiplied by.
         """
         w = self.weights
-        sums = tf.matmul(_rows(self.x, first, size), w.kernel) + w.bias
-        normal, scale = self._normalize(sums)
-        x = normal * w.input_gain + w.input_offset
+        normal, scale = self._normalize(tf.matmul(x, w.kernel) + w.bias)
+        return normal * w.input_gain + w.input_offset, (normal, scale)
+
+    def _project(self, first: Any, size: int) -> Any:
+        """Of a chunk of the inputs; z is 1 where they are masked."""
+        x, norm = self.of_inputs(_rows(self.x, first, size))
         if self.mask is not None:
-            units = w.recurrent_kernel.shape[0]
+            units = self.weights.recurrent_kernel.shape[0]
             hold = tf.constant([HOLD] * units + [0.0] * 2 * units, x.dtype)
             x = tf.where(_rows(self.mask, first, size), x, hold)
-        return x, (normal, scale)
+        return x, norm
 
-    def _masked(self, states: Any, size: int) -> Any:
+    def masked(self, states: Any, size: int) -> Any:
         """What dropout leaves of the states of some steps."""
         if self.state_mask is None:
             return states
         return states * tf.tile(self.state_mask, [size, 1])
 
-    def _state_sums(self, states: Any) -> Any:
+    def state_sums(self, states: Any) -> Any:
         return tf.matmul(states, self.weights.recurrent_kernel)
 
     def _normalize(self, sums: Any) -> Any:
@@ -204,7 +245,7 @@ class _Loops:
         scale = tf.math.rsqrt(square + self.epsilon)
         return sums * scale, scale
 
-    def _step(
+    def step(
         self, x_gates: Any, x_candidate: Any, sums: Any, state: Any
     ) -> Any:
         w = self.weights
@@ -230,9 +271,9 @@ class _Loops:
         """
         w, size = self.weights, len(d_after)
         x, x_norm = self._project(first, size)
-        masked = self._masked(before, size)
+        masked = self.masked(before, size)
         if state_sums is None:
-            state_sums = self._state_sums(masked)
+            state_sums = self.state_sums(masked)
         y_norm = self._normalize(state_sums)
         y_gates, y_candidate = _split_gates(y_norm[0] * w.gain)
         x_gates, x_candidate = _split_gates(x)
@@ -291,7 +332,7 @@ class _Loops:
             d_states.append(d)
             mean = tf.reduce_sum(d * mean_slope_t, -1, keepdims=True)
             d_sums.append(_thrice(d) * slope_t - mean * normal_t)
-            d = d * z_t + self._masked(tf.matmul(d_sums[-1], back), 1)
+            d = d * z_t + self.masked(tf.matmul(d_sums[-1], back), 1)
         return tf.concat(d_states[::-1], 0), tf.concat(d_sums[::-1], 0), d
 
 

@@ -197,7 +197,7 @@ class LayerNormGRU(LayerNormRNN):
         mask: Any,
         training: bool = False,
     ) -> Any:
-        if not self._core_applies():
+        if self.unroll or not core.applies_to(self.cell):
             return super().inner_loop(sequences, initial_state, mask, training)
         sequences, mask = self._hide_masked(sequences, mask)
         cell, (state,) = self.cell, initial_state
@@ -208,8 +208,8 @@ class LayerNormGRU(LayerNormRNN):
         )
         if input_mask is not None:
             sequences = sequences * input_mask[:, None]
-        # In half precision a square overflows, and CPUs are slow.
-        dtype = "float64" if self.compute_dtype == "float64" else "float32"
+        weights = core.centred(cell)
+        dtype = weights.kernel.dtype
 
         def by_step(tensor: Any, dtype: str) -> Any:
             tensor = ops.cast(ops.swapaxes(tensor, 0, 1), dtype)
@@ -218,13 +218,10 @@ class LayerNormGRU(LayerNormRNN):
         x = by_step(sequences, dtype)
         if mask is not None:
             mask = by_step(mask, "bool")[..., None]
-        weights = (cell.kernel, cell.recurrent_kernel, cell.bias)
         states = core.run(
             x,
             ops.cast(state, dtype),
-            core.centred(
-                *(ops.cast(w, dtype) for w in (*weights, cell.gamma, cell.beta))
-            ),
+            weights,
             cell.epsilon,
             mask,
             None if state_mask is None else ops.cast(state_mask, dtype),
@@ -237,15 +234,6 @@ class LayerNormGRU(LayerNormRNN):
                 shown = ops.cumsum(ops.cast(mask, "int32"), 0) > 0
             outputs = ops.where(shown, states, 0)
         return outputs[-1], ops.swapaxes(outputs, 0, 1), [states[-1]]
-
-    def _core_applies(self) -> bool:
-        return (
-            keras.backend.backend() == "tensorflow"
-            and type(self.cell) is LayerNormGRUCell
-            and self.cell.activation is keras.activations.tanh
-            and self.cell.recurrent_activation is keras.activations.sigmoid
-            and not self.unroll
-        )
 
     @classmethod
     def from_gru(cls, gru: keras.layers.GRU, **kwargs: Any) -> "LayerNormGRU":

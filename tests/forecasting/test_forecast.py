@@ -12,6 +12,7 @@ import keras_seqtools as kst
 from keras_seqtools.forecasting import _rollout
 from keras_seqtools.forecasting import forecast
 from keras_seqtools.forecasting._carried import can_carry
+from keras_seqtools.forecasting._draws import draws_of
 
 L, K = keras.layers, kst.layers
 
@@ -46,8 +47,14 @@ CARRIED = {
     "layer norm gru": lambda: sequential(
         K.LayerNormGRU(4, return_sequences=True)
     ),
+    "layer norm gru of relu": lambda: sequential(
+        K.LayerNormGRU(4, return_sequences=True, activation="relu")
+    ),
     "layer norm lstm": lambda: sequential(
         K.LayerNormLSTM(4, return_sequences=True)
+    ),
+    "student t": lambda: sequential(
+        L.GRU(4, return_sequences=True), head=kst.heads.StudentTHead()
     ),
     "stacked": lambda: sequential(
         L.LSTM(4, return_sequences=True), L.GRU(3, return_sequences=True)
@@ -121,18 +128,22 @@ def test_a_carried_state_is_that_of_the_whole_history(name):
 
 
 @pytest.mark.parametrize(
-    "name", ["gru", "layer norm gru", "lstm", "stack", "mixed"]
+    "name", ["gru", "layer norm gru", "student t", "lstm", "stack", "mixed"]
 )
 def test_paths_equal_a_loop_with_the_same_noise(name):
     model, seed = CARRIED[name](), 2**40 + 5
     head, context = model.layers[-1], context_for(model)
     f = forecast(model, context, 6, num_samples=2, seed=seed)
     history = np.tile(context, (2, 1, 1))
-    seeds = _rollout.seeds_of_draws(tf.constant(seed, tf.int64), 6)
+    draw = draws_of(
+        head,
+        tf.constant(seed, tf.int64),
+        tf.constant(6),
+        model.predict_on_batch(history)[:, -1:],
+    )
     for step in range(6):
         y_pred = model.predict_on_batch(history)[:, -1:]
-        drawn = head.sample(y_pred, (), seeds[step])
-        history = np.concatenate([history, drawn], axis=1)
+        history = np.concatenate([history, draw(step, y_pred)], axis=1)
     paths = history[:, 7:].reshape(2, 3, 6, 1)
     np.testing.assert_allclose(f.samples, paths, rtol=1e-5, atol=1e-5)
 
@@ -251,7 +262,9 @@ RANDOM = {
         )
     ),
     "layer norm": lambda: sequential(
-        K.LayerNormGRU(4, return_sequences=True, dropout=0.3),
+        K.LayerNormGRU(
+            4, return_sequences=True, dropout=0.3, recurrent_dropout=0.3
+        ),
         K.LayerNormLSTM(
             4, return_sequences=True, recurrent_dropout=0.3, mc_dropout=True
         ),

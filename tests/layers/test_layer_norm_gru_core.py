@@ -319,6 +319,25 @@ def test_the_core_runs_whatever_it_can(options, is_fast, monkeypatch):
     assert calls == [1] * is_fast
 
 
+@pytest.mark.parametrize("is_masked", [False, True])
+def test_one_step_is_that_of_the_cell(is_masked):
+    layer = slightly_trained(LayerNormGRU(5, dtype="float64"), 3)
+    x, state = checks.rng(1).normal(size=(4, 3)), checks.rng(2).random((4, 5))
+    mask = checks.rng(3).random((4, 5)) if is_masked else None
+    cell = layer.cell
+    after = core.step(
+        tf.constant(x),
+        tf.constant(state),
+        core.centred(cell),
+        cell.epsilon,
+        None if mask is None else tf.constant(mask),
+    )
+    if is_masked:  # for the sums alone
+        cell.dropout_masks = lambda *_: (None, mask)
+    expected, _ = cell(x, [state])
+    np.testing.assert_allclose(after, expected, rtol=0, atol=1e-12)
+
+
 def test_fit_with_jit_compile_lowers_the_loss():
     x = checks.rng(1).normal(size=(64, 11, 2)).astype("float32")
     model = keras.Sequential([keras.Input((11, 2)), LayerNormGRU(8, seed=1)])

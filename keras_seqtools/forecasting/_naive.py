@@ -1,5 +1,7 @@
 """Forecasts without a model: what was seen last, or a season ago."""
 
+from collections.abc import Sequence
+
 import numpy as np
 
 from keras_seqtools.forecasting._predicted import Predicted
@@ -18,6 +20,30 @@ def lags(season_length: int, horizon: int) -> np.ndarray:
 def usual_error(past: np.ndarray, season_length: int) -> np.ndarray:
     """Mean absolute error one season ahead, `(units,)`."""
     return np.abs(past[season_length:] - past[:-season_length]).mean(0)
+
+
+def forecasts(
+    each: Sequence[np.ndarray],
+    start: int,
+    origins: Sequence[np.ndarray],
+    horizon: int,
+    season_length: int,
+    level: float,
+) -> dict[str, Predicted]:
+    """Those of several series, by name; arguments are those of `by_season`."""
+    seasons = {"persistence": 1}
+    if season_length > 1:
+        seasons["seasonal naive"] = season_length
+    found = {}
+    for name, length in seasons.items():
+        of_each = [
+            by_season(y, start, origin, horizon, length, level)
+            for y, origin in zip(each, origins, strict=True)
+        ]
+        found[name] = Predicted(
+            *map(np.concatenate, zip(*of_each, strict=True))
+        )
+    return found
 
 
 def by_season(

@@ -38,15 +38,13 @@ def split_at_gaps(
     A gap is a step in time that is off the median step of its series by more
     than half of it: months and leap years are none, a missing value is.
     """
-    number = len(series) if isinstance(series, list | tuple) else None
-    xs = [_steps(*named) for named in _each("series", series, number)]
-    ys = xs
+    xs = _arrays("series", series, series)
+    x = y = _joined("series", xs)
     if targets is not None:
-        ys = [_steps(*named) for named in _each("targets", targets, number)]
-        _check_lengths("targets", ys, xs)
+        y = along("targets", series, targets)
     starts = [np.zeros(1, int) for _ in xs]
     if timestamps is not None:
-        named = _each("timestamps", timestamps, number)
+        named = _each("timestamps", series, timestamps)
         stamps = [np.asarray(values) for _, values in named]
         _check_lengths("timestamps", stamps, xs)
         starts = [
@@ -58,8 +56,8 @@ def split_at_gaps(
         [edge + start for edge, start in zip(edges, starts, strict=False)]
     )
     return Pieces(
-        x=_joined("series", xs),
-        y=_joined("targets", ys),
+        x=x,
+        y=y,
         origin=edges[:-1],
         series=np.repeat(np.arange(len(xs)), [len(start) for start in starts]),
         first=first,
@@ -67,18 +65,29 @@ def split_at_gaps(
     )
 
 
-def _each(name: str, values: Any, number: int | None) -> list[tuple[str, Any]]:
+def along(name: str, series: Any, values: Any) -> np.ndarray:
+    """What belongs to the steps of the series, `(steps, features)`."""
+    arrays = _arrays(name, series, values)
+    _check_lengths(name, arrays, _arrays("series", series, series))
+    return _joined(name, arrays)
+
+
+def _arrays(name: str, series: Any, values: Any) -> list[np.ndarray]:
+    return [_steps(*named) for named in _each(name, series, values)]
+
+
+def _each(name: str, series: Any, values: Any) -> list[tuple[str, Any]]:
     """What belongs to each series, and the name that errors give it."""
-    if number is None:
+    if not isinstance(series, list | tuple):
         return [(name, values)]
     if (
         not isinstance(values, list | tuple)
-        or len(values) != number
+        or len(values) != len(series)
         or not values
     ):
         raise ValueError(
             f"`{name}` must be a list with one array for each series, "
-            f"as `series` is a list of length {number}. Received: "
+            f"as `series` is a list of length {len(series)}. Received: "
             f"{name} of type {type(values).__name__}"
         )
     return [(f"{name}[{place}]", value) for place, value in enumerate(values)]

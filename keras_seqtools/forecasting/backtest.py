@@ -10,8 +10,8 @@ from keras_seqtools._validation import check_positive_int
 from keras_seqtools._validation import invalid
 from keras_seqtools.forecasting import _naive
 from keras_seqtools.forecasting._inputs import head_of
+from keras_seqtools.forecasting._pieces import along
 from keras_seqtools.forecasting._pieces import split_at_gaps
-from keras_seqtools.forecasting._predicted import Predicted
 from keras_seqtools.forecasting._predicted import by_model
 from keras_seqtools.forecasting._predicted import score
 from keras_seqtools.forecasting.backtest_scores import Backtest
@@ -129,9 +129,7 @@ def backtest(
     horizon = check_positive_int("horizon", horizon)
     stride = check_positive_int("stride", stride)
     start = check_positive_int("start", start)
-    seasons = {"persistence": 1}
-    if check_positive_int("season_length", season_length) > 1:
-        seasons["seasonal naive"] = season_length
+    season_length = check_positive_int("season_length", season_length)
     context = start if context is None else context
     if check_positive_int("context", context) > start:
         raise invalid("context", f"at most `start`, {start}", context)
@@ -154,7 +152,7 @@ def backtest(
         head.validate(y_true)
     known = {}
     if covariates is not None:
-        steps = _joined(covariates, lengths)
+        steps = along("covariates", series, covariates)
         known["past_covariates"] = steps[past]
         known["future_covariates"] = steps[to_come]
     ahead = forecast(
@@ -171,16 +169,11 @@ def backtest(
             f"`{model.name}` forecasts {ahead.samples.shape[-1]} units. "
             f"Received: {y_true.shape[-1]} to compare with"
         )
-    found = {"model": by_model(ahead, y_true, level)}
     each = np.split(y, pieces.origin[1:])
-    for name, length in seasons.items():
-        of_each = [
-            _naive.by_season(one, start, at, horizon, length, level)
-            for one, at in zip(each, origins, strict=True)
-        ]
-        found[name] = Predicted(
-            *map(np.concatenate, zip(*of_each, strict=True))
-        )
+    found = {
+        "model": by_model(ahead, y_true, level),
+        **_naive.forecasts(each, start, origins, horizon, season_length, level),
+    }
     error = [_naive.usual_error(one[:start], season_length) for one in each]
     usual_error = np.stack(error)[number, None]
     by_horizon, pooled = {}, {}
@@ -207,17 +200,3 @@ def _check_lengths(
                 f"Each series needs at least {start + horizon} time steps, "
                 f"`start + horizon`. Received: series {place} with {length}"
             )
-
-
-def _joined(covariates: Any, lengths: np.ndarray) -> np.ndarray:
-    """The covariates of all series one after another."""
-    is_several = isinstance(covariates, list | tuple)
-    each = covariates if is_several else [covariates]
-    each = [np.asarray(values) for values in each]
-    shapes = [values.shape for values in each]
-    if [shape[:1] for shape in shapes] != [(n,) for n in lengths]:
-        raise ValueError(
-            "`covariates` must be as long as `series`. Expected lengths of "
-            f"{lengths.tolist()}. Received: shapes {shapes}"
-        )
-    return np.concatenate([values.reshape(len(values), -1) for values in each])

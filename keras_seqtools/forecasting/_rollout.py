@@ -78,8 +78,9 @@ class Rollout:
         self.block = block
         self.goes_on = goes_on
         self.feedback = feedback
-        carries = block == 1 and can_carry(model)
-        self.reader = Carried(model, random) if carries else Window(model)
+        self.reader = (
+            Carried(model, random) if can_carry(model) else Window(model)
+        )
 
     def __call__(
         self,

@@ -12,6 +12,7 @@ import tensorflow as tf
 
 from keras_seqtools._validation import check_positive_int
 from keras_seqtools._validation import invalid
+from keras_seqtools.forecasting._carried import can_carry
 from keras_seqtools.forecasting._inputs import block_of
 from keras_seqtools.forecasting._inputs import check_inputs
 from keras_seqtools.forecasting._inputs import head_of
@@ -53,7 +54,7 @@ def forecast(
     convolutions, `Dense`, activations of Keras, dropout, normalisation of
     features, arithmetic and heads: these carry their state on, so a step costs
     the same after any history. Any other model with `None` sees a window as
-    long as the context.
+    long as the context. `Forecast.window` says which it was.
 
     A model that emits a number of steps of its own, through `CausalSlice` say,
     is asked for all of them at once, and beyond them from its own draws. Those
@@ -112,8 +113,8 @@ def forecast(
     ... )
     >>> context = np.sin(np.arange(50.0)).reshape(1, 50, 1)
     >>> f = kst.forecasting.forecast(model, context, steps=12, seed=1)
-    >>> f
-    Forecast(series=1, steps=12, units=1, num_samples=100, joint=True, seed=1)
+    >>> f.samples.shape
+    (100, 1, 12, 1)
     >>> lower, upper = f.interval(0.9)
     >>> lower.shape
     (1, 12, 1)
@@ -146,6 +147,7 @@ def forecast(
         joint=block == 1 or steps == 1,
         seed=seed,
         stochastic_layers=describe([random]),
+        window=None if can_carry(model) else inputs.shape[1],
     )
 
 

@@ -32,6 +32,8 @@ class Forecast:
             drawn without regard to the others.
         seed: The seed, also where none was given.
         stochastic_layers: What was random: rates, by the path of the layer.
+        window: How many time steps the model read for each step to come;
+            `None` if it carried on what it knew of all that came before.
 
     Example:
 
@@ -54,6 +56,7 @@ class Forecast:
     joint: bool
     seed: int
     stochastic_layers: Mapping[str, Mapping[str, float]]
+    window: int | None = None
 
     @property
     def num_samples(self) -> int:
@@ -162,5 +165,6 @@ class Forecast:
         num_samples, series, steps, units = self.samples.shape
         return (
             f"Forecast(series={series}, steps={steps}, units={units}, "
-            f"num_samples={num_samples}, joint={self.joint}, seed={self.seed})"
+            f"num_samples={num_samples}, joint={self.joint}, seed={self.seed}, "
+            f"window={self.window})"
         )

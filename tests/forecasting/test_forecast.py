@@ -125,6 +125,7 @@ def test_a_carried_state_is_that_of_the_whole_history(name):
     expected = emitted_along(model, context, f)
     np.testing.assert_allclose(f.y_pred, expected, rtol=1e-5, atol=1e-5)
     assert f.joint
+    assert f.window is None
 
 
 @pytest.mark.parametrize(
@@ -230,6 +231,7 @@ def test_other_models_see_a_window(name):
     context = context_for(model)
     f = forecast(model, context, 4, num_samples=2, seed=3)
     window = model.inputs[0].shape[1] or 7
+    assert f[0].window == window
     for number, path in enumerate(f.samples):
         history = np.concatenate([context, path], axis=1)
         for step in range(4):

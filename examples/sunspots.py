@@ -1,22 +1,23 @@
 """How many spots will the sun have, one to twelve years from now?
 
-A recurrent network with a negative binomial head reads the yearly sunspot
-numbers, 1700 to 2008, that statsmodels ships, and goes on by itself. It is
-trained on the years to 1920. Beside it are two naive forecasts: the last
-value, and the value 11 years before. On 1921 to 2008, when the sun was
-livelier than the model has ever seen it, the value 11 years before is a
-little better in all, from four to eleven years ahead. On 1921 to 1955, the
-test of Weigend et al. (1990), the model is. That period was added once the
-whole had been seen; take it for what it is.
+An autoregression of nine years says how many to expect; a recurrent network
+multiplies that, and says how sure it is, by a negative binomial head. The
+autoregression is linear in the roots of the numbers and follows them to
+levels that no network has seen: the sun was never livelier than after 1940.
+The model reads the yearly sunspot numbers, 1700 to 2008, that statsmodels
+ships, is trained on the years to 1920, and goes on by itself. Beside it are
+two naive forecasts: the last value, and the value 11 years before.
 
     python examples/sunspots.py             # about a minute
     python examples/sunspots.py --quick     # a look only
-    python examples/sunspots.py --validate  # years to 1920 alone
+    python examples/sunspots.py --validate  # years to 1920 alone, two minutes
 
-Size, dropout and number of epochs were chosen by the CRPS of `--validate`:
-1820 to 1890 and 1850 to 1920, each with a model trained on the years before.
+The autoregression and the dropout were chosen by `--validate`: forecasts of
+the years 1800 to 1920, by models that are fitted anew every 11 years to all
+years before. Without the autoregression the CRPS is higher there; dropout
+from .1 to .5 makes little difference to it, but at .1 bands are too narrow.
 
-Weigend, Huberman & Rumelhart, 1990, https://doi.org/10.1142/S0129065790000102
+Yule, 1927, https://doi.org/10.1098/rsta.1927.0007
 """
 
 import argparse
@@ -36,11 +37,12 @@ FIRST_YEAR = 1700
 CYCLE = 11  # years, on average
 HORIZON = 12
 WINDOW = 4 * CYCLE  # years that the model reads
+LAGS = 9  # years of the autoregression
 UNITS = 32
-DROPOUT = 0.1
+DROPOUT = 0.3
 EPOCHS = 60
-VALIDATION = ((1820, 1890), (1850, 1920))
-TEST = ((1921, 1955), (1921, 2008))
+VALIDATION = (1800, 1920)
+TEST = (1921, 2008)
 
 
 def load() -> Array:
@@ -75,18 +77,26 @@ def fit_model(spots: Array, epochs: int, seed: int) -> keras.Model:
     windows = kst.forecasting.make_windows(both, WINDOW)
     years = np.concatenate([windows.x, windows.y], axis=1)
     x, y = years[:, :-1, :1], years[:, 1:, 1:]  # the next year, at every step
-    head = kst.heads.NegativeBinomialHead()
-    model = keras.Sequential(
-        [
-            keras.Input((None, 1)),
-            kst.layers.LayerNormGRU(
-                UNITS, recurrent_dropout=DROPOUT, return_sequences=True
-            ),
-            keras.layers.Dropout(DROPOUT),
-            head,
-        ]
+
+    inputs = keras.Input((None, 1))
+    autoregression = keras.layers.Conv1D(1, LAGS, padding="causal")
+    root = autoregression(inputs)
+    expected = ops.square(2.5 * ops.softplus(4.0 * root))  # never below 0
+    features = kst.layers.LayerNormGRU(
+        UNITS, recurrent_dropout=DROPOUT, return_sequences=True
+    )(inputs)
+    features = keras.layers.Dropout(DROPOUT)(features)
+    head = kst.heads.NegativeBinomialHead(
+        exposure=True, kernel_initializer="zeros"
     )
-    head.adapt(y)
+    model = keras.Model(inputs, head([features, expected]))
+
+    constant, *lags = sm.tsa.AutoReg(scaled(spots), LAGS).fit().params
+    kernel = np.reshape(lags[::-1], (LAGS, 1, 1))
+    autoregression.set_weights([kernel, np.array([constant])])
+    known = np.arange(WINDOW) >= CYCLE  # where the autoregression has its past
+    exposure = keras.Model(inputs, expected).predict(x, verbose=0)
+    head.adapt(y[:, known], exposure[:, known])
     batch_size = 32
     steps = epochs * -(-len(x) // batch_size)
     model.compile(
@@ -95,7 +105,14 @@ def fit_model(spots: Array, epochs: int, seed: int) -> keras.Model:
         ),
         loss=kst.losses.NegativeLogLikelihood(head),
     )
-    model.fit(x, y, batch_size=batch_size, epochs=epochs, verbose=0)
+    model.fit(
+        x,
+        y,
+        sample_weight=np.tile(known, (len(x), 1)).astype("float32"),
+        batch_size=batch_size,
+        epochs=epochs,
+        verbose=0,
+    )
     return model
 
 
@@ -176,26 +193,31 @@ def draw_runs(
 
 
 def draw_scores(
-    axes: Any, found: kst.forecasting.Backtest, first: int, last: int
+    axes: Any, found: kst.forecasting.Backtest, name: str, title: str
 ) -> None:
     ahead = np.arange(1, HORIZON + 1)
-    for name, scores in found.by_horizon.items():
-        axes.plot(ahead, scores["crps"], "o-", markersize=4, label=name)
-    axes.set(
-        title=f"CRPS, {first} to {last}",
-        xlabel="years ahead",
-        ylabel="sunspot number",
-        xticks=ahead,
-    )
+    for forecast, scores in found.by_horizon.items():
+        axes.plot(ahead, scores[name], "o-", markersize=4, label=forecast)
+    axes.set(title=title, xlabel="years ahead", xticks=ahead)
     axes.set_ylim(bottom=0.0)
-    axes.legend(frameon=False)
 
 
 def validate(spots: Array, epochs: int, seed: int, num_samples: int) -> None:
-    for first, last in VALIDATION:
-        model = fit_model(to(first - 1, spots), epochs, seed)
-        found = backtest(model, spots, first, last, num_samples)
-        print(f"\nTrained to {first - 1}, scored to {last}.\n{found}")
+    """Prints means over all origins, of models fitted anew every cycle."""
+    first, last = VALIDATION
+    found = []
+    for year in range(first, last - CYCLE + 1, CYCLE):
+        model = fit_model(to(year - 1, spots), epochs, seed)
+        end = min(year + CYCLE + HORIZON - 2, last)
+        found.append(backtest(model, spots, year, end, num_samples))
+    weights = [len(one.origin) for one in found]
+    for forecast in found[0].pooled:
+        each = [one.pooled[forecast] for one in found]
+        crps, coverage = (
+            np.average([scores[name] for scores in each], 0, weights)
+            for name in ("crps", "coverage")
+        )
+        print(f"{forecast:14} CRPS {crps:.2f}, in 80 %: {coverage:.3f}")
 
 
 def main(arguments: list[str] | None = None) -> None:
@@ -210,16 +232,17 @@ def main(arguments: list[str] | None = None) -> None:
     options = parser.parse_args(arguments)
     epochs, num_samples = (3, 50) if options.quick else (EPOCHS, 1000)
     spots = load()
-    print("RMSE, MAE and CRPS in sunspot numbers, NLL in nats, by years ahead.")
     if options.validate:
         validate(spots, epochs, options.seed, num_samples)
         return
-    first, _ = TEST[0]
+    first, last = TEST
     model = fit_model(to(first - 1, spots), epochs, options.seed)
-    found = [backtest(model, spots, *test, num_samples) for test in TEST]
-    for (first, last), scores in zip(TEST, found, strict=True):
-        print(f"\nTrained to {first - 1}, scored to {last}.\n{scores}")
-    years = np.arange(first, FIRST_YEAR + len(spots) + 1, CYCLE)
+    found = backtest(model, spots, first, last, num_samples)
+    print(
+        f"Trained to {first - 1}, scored to {last}. RMSE, MAE and CRPS in "
+        f"sunspot numbers, NLL in nats, by years ahead.\n{found}"
+    )
+    years = np.arange(first, last + 2, CYCLE)
     runs = free_runs(model, spots, years, num_samples)
     print_highest(runs[-1], years[-1])
 
@@ -228,8 +251,10 @@ def main(arguments: list[str] | None = None) -> None:
     figure = Figure(figsize=(11, 7), layout="constrained")
     panels = figure.subplot_mosaic("AA;BC", height_ratios=(3, 2))
     draw_runs(panels["A"], runs, years, spots)
-    for place, test, scores in zip("BC", TEST, found, strict=True):
-        draw_scores(panels[place], scores, *test)
+    draw_scores(panels["B"], found, "crps", f"CRPS, {first} to {last}")
+    draw_scores(panels["C"], found, "coverage", "share inside of 80 % bands")
+    panels["B"].legend(frameon=False)
+    panels["C"].axhline(0.8, color="lightgray", linewidth=1, zorder=0)
     figure.savefig(options.picture, dpi=120)
     print(f"\nPicture: {options.picture}")
 

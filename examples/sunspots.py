@@ -2,20 +2,21 @@
 
 An autoregression of nine years says how many to expect; a recurrent network
 multiplies that, and says how sure it is, by a negative binomial head. The
-autoregression is linear in the roots of the numbers and follows them to
-levels that no network has seen: the sun was never livelier than after 1940.
-The model reads the yearly sunspot numbers, 1700 to 2008, that statsmodels
-ships, is trained on the years to 1920, and goes on by itself. Beside it are
-two naive forecasts: the last value, and the value 11 years before.
+autoregression is linear in the roots of the numbers, and so goes on beyond
+those it was fitted to: the sun was never livelier than after 1940. The model
+reads the yearly sunspot numbers, 1700 to 2008, that statsmodels ships, is
+trained on the years to 1920, and goes on by itself. Beside it are two naive
+forecasts: the last value, and the value 11 years before.
 
     python examples/sunspots.py             # about a minute
     python examples/sunspots.py --quick     # a look only
     python examples/sunspots.py --validate  # years to 1920 alone, two minutes
 
-The autoregression and the dropout were chosen by `--validate`: forecasts of
-the years 1800 to 1920, by models that are fitted anew every 11 years to all
-years before. Without the autoregression the CRPS is higher there; dropout
-from .1 to .5 makes little difference to it, but at .1 bands are too narrow.
+From 1921 to 2008 it beats both, by its CRPS: far up to three years ahead, not
+from four to eleven. An autoregression with normal noise on the roots does as
+well. The dropout was chosen by `--validate`: forecasts of the years 1800 to
+1920, by models that are fitted anew every 11 years to all years before. From
+.1 to .5 it changes the CRPS little there, but at .1 bands are too narrow.
 
 Yule, 1927, https://doi.org/10.1098/rsta.1927.0007
 """

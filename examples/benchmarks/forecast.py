@@ -141,10 +141,12 @@ def all_ways(steps: int) -> dict[str, Way]:
 
 def compare(ways: dict[str, Way], rounds: int) -> Any:
     """Processor time a step, `(1 + rounds, ways)`; first calls are first."""
-    spent, rng = np.zeros((1 + rounds, len(ways))), np.random.default_rng(0)
+    each, rng = [*ways.values()], np.random.default_rng(0)
+    spent = np.zeros((1 + rounds, len(ways)))
     for turn in range(1 + rounds):
-        for place in rng.permutation(len(ways)):
-            function, steps = [*ways.values()][place]
+        order = range(len(ways)) if turn == 0 else rng.permutation(len(ways))
+        for place in order:
+            function, steps = each[place]
             start = time.process_time()
             function(steps)
             spent[turn, place] = (time.process_time() - start) / steps

@@ -127,11 +127,11 @@ class Carried:
 
     def _stage(self, operation: Any) -> Any:
         """What runs a layer that sees the past, at every step the same."""
-        stage = stage_of(operation)
-        if stage is None:
-            return None
-        made = stage(operation, self.random)
-        return self.stages.setdefault(id(operation), made)
+        if id(operation) not in self.stages:
+            stage = stage_of(operation)
+            made = None if stage is None else stage(operation, self.random)
+            self.stages[id(operation)] = made
+        return self.stages[id(operation)]
 
 
 def can_carry(model: keras.Model) -> bool:

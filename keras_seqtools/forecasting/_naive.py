@@ -30,7 +30,10 @@ def forecasts(
     season_length: int,
     level: float,
 ) -> dict[str, Predicted]:
-    """Those of several series, by name; arguments are those of `by_season`."""
+    """The naive forecasts of several series, by name.
+
+    Arguments are those of `by_season`.
+    """
     seasons = {"persistence": 1}
     if season_length > 1:
         seasons["seasonal naive"] = season_length

@@ -80,15 +80,13 @@ def _each(name: str, series: Any, values: Any) -> list[tuple[str, Any]]:
     """What belongs to each series, and the name that errors give it."""
     if not isinstance(series, list | tuple):
         return [(name, values)]
-    if (
-        not isinstance(values, list | tuple)
-        or len(values) != len(series)
-        or not values
-    ):
+    is_list = isinstance(values, list | tuple)
+    if not is_list or len(values) != len(series) or not values:
+        size = f" of length {len(values)}" if is_list else ""
         raise ValueError(
             f"`{name}` must be a list with one array for each series, "
             f"as `series` is a list of length {len(series)}. Received: "
-            f"{name} of type {type(values).__name__}"
+            f"{name} of type {type(values).__name__}{size}"
         )
     return [(f"{name}[{place}]", value) for place, value in enumerate(values)]
 

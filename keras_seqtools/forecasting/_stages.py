@@ -39,7 +39,9 @@ class Recurrent:
             seed_generators(part) and not is_dropout_cell(part)
             for part in flatten_layers(layer)
         )
-        return not (layer.go_backwards or layer.return_state or has_other_noise)
+        return is_of_keras(type(layer).inner_loop) and not (
+            layer.go_backwards or layer.return_state or has_other_noise
+        )
 
     def __init__(self, layer: Any, random: Collection[Any]) -> None:
         self.layer = layer
@@ -87,6 +89,7 @@ class CentredGRU(Recurrent):
         return Recurrent.can_run(layer) and core.applies_to(layer.cell)
 
     def begin(self, inputs: Any) -> tuple[Any, Any]:
+        # Before the loop of the steps, which all use them.
         self.weights = core.centred(self.layer.cell)
         return super().begin(inputs)
 
@@ -180,14 +183,20 @@ class ConvStack:
 
 
 def stage_of(layer: Any) -> Any:
-    """The class that runs a layer which sees the past; None if none can."""
+    """The class that runs a layer which sees the past; None if none can.
+
+    The first that can: those for some layers come before those for more.
+    """
     for stage in (CentredGRU, Recurrent, ConvStack, CausalConv):
         if isinstance(layer, stage.kind) and stage.can_run(layer):
             return stage
     return None
 
 
-def is_of_keras(activation: Any) -> bool:
-    """Whether it is one of Keras' own, none of which looks along time."""
-    module = getattr(activation, "__module__", "")
-    return activation is None or module.split(".")[0] == "keras"
+def is_of_keras(function: Any) -> bool:
+    """Whether it is none, or one of Keras' own or ours.
+
+    None of their activations looks along time.
+    """
+    module = getattr(function, "__module__", "").split(".")[0]
+    return function is None or module in ("keras", "keras_seqtools")

@@ -83,7 +83,8 @@ def backtest(
             differences, logs, scaled values. It needs a `feedback` then.
             Defaults to `None`: the series themselves.
         covariates: Further features of the input, after those of `series`, at
-            the same times, known beforehand. Defaults to `None`.
+            the same times, known beforehand; a list if `series` is one.
+            Defaults to `None`.
         context: Positive integer, the number of time steps that the model
             reads before an origin, at most `start`. Defaults to `None`:
             `start`, as many as lie before each origin.

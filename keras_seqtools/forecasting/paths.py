@@ -56,7 +56,7 @@ class Forecast:
     joint: bool
     seed: int
     stochastic_layers: Mapping[str, Mapping[str, float]]
-    window: int | None = None
+    window: int | None
 
     @property
     def num_samples(self) -> int:

@@ -223,7 +223,7 @@ class _Loops:
         return normal * w.input_gain + w.input_offset, (normal, scale)
 
     def _project(self, first: Any, size: int) -> Any:
-        """Of a chunk of the inputs; z is 1 where they are masked."""
+        """What a chunk of the inputs brings; z is 1 where they are masked."""
         x, norm = self.of_inputs(_rows(self.x, first, size))
         if self.mask is not None:
             units = self.weights.recurrent_kernel.shape[0]

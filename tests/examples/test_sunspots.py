@@ -53,7 +53,7 @@ def test_the_model_starts_at_the_autoregression(monkeypatch):
 def test_highest_year_of_each_path(capsys):
     samples = np.zeros((101, 1, 11, 1))
     samples[:, 0, 4, 0] = np.arange(101)  # whatever its other years
-    run = Forecast(samples, samples, None, True, 0, {})
+    run = Forecast(samples, samples, None, True, 0, {}, None)
     sunspots.print_highest(run, 2009)
     printed = " ".join(capsys.readouterr().out.split())
     assert ": 50 spots" in printed

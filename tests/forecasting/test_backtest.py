@@ -247,7 +247,7 @@ def test_naive_errors_are_those_before_the_first_origin():
 def test_a_path_that_overflowed_leaves_no_plausible_score():
     samples = np.zeros((3, 2, 2, 1))
     samples[1, 0, 1] = np.nan
-    ahead = Forecast(samples, samples, None, True, 0, {})
+    ahead = Forecast(samples, samples, None, True, 0, {}, None)
     y_true = np.ones((2, 2, 1))
     by_horizon, pooled = score(
         by_model(ahead, y_true, 0.8), y_true, np.ones((2, 1, 1))

@@ -62,6 +62,31 @@ def test_a_head_may_have_draws_of_its_own():
     np.testing.assert_array_equal(drawn, np.round(drawn))
 
 
+@pytest.mark.parametrize("name", LAWS)
+def test_all_of_the_seed_counts(name):
+    head, parameters, _ = LAWS[name]
+    y_pred = tf.constant([[parameters]])
+    # The last are pairs that were one seed while 32 bits were all that counted.
+    seeds = (0, 1, 2**32, 2**32 + 1, 111_249, 194_612, 33_043, 148_116)
+    drawn = set()
+    for seed in seeds:
+        seed = tf.constant(seed, tf.int64)
+        draw = draws_of(head, seed, tf.constant(1), y_pred)
+        drawn.add(draw(0, y_pred).numpy().item())
+    assert len(drawn) == len(seeds)
+
+
+class NextSeed(kst.heads.NormalHead):
+    """A head of a user that reckons with the seed."""
+
+    def sample(self, y_pred, n, seed=None):
+        return super().sample(y_pred, n, seed + 1)
+
+
+def test_a_head_of_a_user_gets_a_tensor_as_seed():
+    assert np.isfinite(drawn_of(NextSeed(), [2.0, 3.0])).all()
+
+
 def test_units_have_draws_of_their_own():
     drawn = drawn_of(kst.heads.NormalHead(2), [0.0, 5.0, 1.0, 2.0])
     assert drawn.shape == (ROWS, STEPS, 2)

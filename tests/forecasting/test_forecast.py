@@ -50,6 +50,9 @@ CARRIED = {
     "layer norm gru of relu": lambda: sequential(
         K.LayerNormGRU(4, return_sequences=True, activation="relu")
     ),
+    "large epsilon": lambda: sequential(
+        K.LayerNormGRU(4, return_sequences=True, epsilon=0.5)
+    ),
     "layer norm lstm": lambda: sequential(
         K.LayerNormLSTM(4, return_sequences=True)
     ),
@@ -159,7 +162,16 @@ def test_a_carried_state_in_half_precision():
     np.testing.assert_allclose(f.y_pred, expected, atol=0.03)
 
 
+class OneMore(K.LayerNormGRU):
+    """A layer of a user, who changed how its steps are run."""
+
+    def inner_loop(self, *args, **kwargs):
+        last, outputs, states = super().inner_loop(*args, **kwargs)
+        return last + 1.0, outputs + 1.0, states
+
+
 WINDOWS = {
+    "own loop": lambda: sequential(OneMore(4, return_sequences=True)),
     "fixed length": lambda: sequential(L.GRU(4), time=7),
     "longer context": lambda: sequential(L.GRU(4), time=5),
     "both ways": lambda: sequential(L.Bidirectional(L.GRU(3))),
@@ -625,8 +637,11 @@ def test_the_loop_is_compiled_once():
     assert len(traces) == 1
 
 
-def test_the_same_seed_gives_the_same_paths():
-    model = RANDOM["dropout"]()
+@pytest.mark.parametrize(
+    "make", [RANDOM["dropout"], CARRIED["gru"], CARRIED["student t"]]
+)
+def test_the_same_seed_gives_the_same_paths(make):
+    model = make()
     context = context_for(model)
     first, again, other = (
         forecast(model, context, 4, num_samples=3, seed=seed)

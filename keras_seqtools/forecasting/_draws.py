@@ -11,14 +11,14 @@ from keras_seqtools.heads import _tfd as tfd
 
 
 def draws_of(
-    family: DistributionHead | None, seed: Any, number: Any, parameters: Any
+    family: DistributionHead | None, seed: Any, total: Any, parameters: Any
 ) -> Callable[[Any, Any], Any]:
-    """A function that makes draws of parameters, and of their number.
+    """A function `draw(number, parameters)`, of the number of the draw.
 
     Args:
         family: The head; None if its parameters are the values themselves.
         seed: Integer tensor.
-        number: Integer tensor, how many draws there will be.
+        total: Integer tensor, how many draws there will be.
         parameters: The first of them, `(..., size)`.
     """
     if family is None:
@@ -31,7 +31,7 @@ def draws_of(
             parameters, (), first + tf.stack([0, number])
         )
     # For all at once, which makes a step of a forecast a twentieth shorter.
-    shape = [number, *ops.shape(parameters)[:-1], family.units]
+    shape = [total, *ops.shape(parameters)[:-1], family.units]
     noise = tf.random.stateless_normal(shape, first)
 
     def draw(number: Any, parameters: Any) -> Any:

@@ -1,5 +1,7 @@
 """The sunspots example beats both naive forecasts, and its bands hold."""
 
+import types
+
 import keras
 import numpy as np
 import pytest
@@ -48,6 +50,24 @@ def test_the_model_starts_at_the_autoregression(monkeypatch):
     expected = np.square(2.5 * np.logaddexp(0.0, 4.0 * of_lags.fittedvalues))
     ratio = mean[sunspots.LAGS - 1 :] / expected
     np.testing.assert_allclose(ratio, ratio[0], rtol=1e-4)
+
+
+def test_validation_forecasts_from_every_year_once(monkeypatch):
+    fitted, origins = [], []
+    monkeypatch.setattr(
+        sunspots, "fit_model", lambda spots, *_: fitted.append(len(spots))
+    )
+
+    def backtest(model, spots, first, last, num_samples):
+        assert first == sunspots.FIRST_YEAR + fitted[-1]  # nothing seen of it
+        found = np.arange(first, last - sunspots.HORIZON + 2)
+        origins.extend(found)
+        pooled = {"model": {"crps": 1.0, "coverage": 0.8}}
+        return types.SimpleNamespace(origin=found, pooled=pooled)
+
+    monkeypatch.setattr(sunspots, "backtest", backtest)
+    sunspots.validate(sunspots.load(), epochs=1, seed=0, num_samples=1)
+    assert origins == [*range(1800, 1920 - sunspots.HORIZON + 2)]
 
 
 def test_highest_year_of_each_path(capsys):

@@ -129,6 +129,7 @@ def test_a_carried_state_is_that_of_the_whole_history(name):
     np.testing.assert_allclose(f.y_pred, expected, rtol=1e-5, atol=1e-5)
     assert f.joint
     assert f.window is None
+    assert repr(f).endswith("joint=True, seed=3, window=None)")
 
 
 @pytest.mark.parametrize(
